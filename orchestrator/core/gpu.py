@@ -1,0 +1,67 @@
+"""What is measured and reported of a program that ran on a card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["GpuFeedback", "GpuMeasures"]
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMeasures:
+    """Measured on the referee's clock, never by the candidate. None means not measured."""
+
+    name: str
+    """The card, as the driver names it."""
+    uuid: str
+    time_s: float | None = None
+    """Median seconds of one call."""
+    time_low_s: float | None = None
+    """Lower end of the 95% bootstrap interval of the median."""
+    time_high_s: float | None = None
+    reference_time_s: float | None = None
+    """The GPU reference, interleaved in the same lease."""
+    cpu_reference_time_s: float | None = None
+    comparison: str | None = None
+    """``faster``, ``same``, ``slower`` or ``ambiguous`` against the GPU reference."""
+    roofline_share: float | None = None
+    """Attained share (0..1) of the binding ceiling measured on this card."""
+    bound: str | None = None
+    """``memory`` or ``compute``."""
+    compile_s: float | None = None
+    peak_memory_bytes: int | None = None
+    joules: float | None = None
+    """Energy of the timed window minus idle."""
+    rounds: int = 0
+    dropped_rounds: int = 0
+    """Rounds left out because the card was throttled."""
+    sm_clock_mhz: int | None = None
+    temperature_c: int | None = None
+    power_w: float | None = None
+    throttle: str = ""
+    claimed_time_s: float | None = None
+    """What the candidate's own events say: shown and cross-checked, never scored."""
+
+    @property
+    def speedup(self) -> float | None:
+        """Time of the GPU reference over this program's; None where either is missing."""
+        if self.time_s is None or self.reference_time_s is None or self.time_s <= 0:
+            return None
+        return self.reference_time_s / self.time_s
+
+    @property
+    def cpu_speedup(self) -> float | None:
+        """Time of the CPU reference over this program's; None where either is missing."""
+        if self.time_s is None or self.cpu_reference_time_s is None or self.time_s <= 0:
+            return None
+        return self.cpu_reference_time_s / self.time_s
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFeedback:
+    """Bounded, structured feedback on a GPU program; from feedback inputs only."""
+
+    phase: str
+    """``compile``, ``load``, ``run``, ``check`` or ``time``: where it ended."""
+    lines: tuple[str, ...] = ()
+    """One finding a line: first compiler errors, worst mismatch, memory asked, share of roofline, ..."""

@@ -1,0 +1,1 @@
+"""Suites: problems, their tests and their reference programs."""
