@@ -81,7 +81,7 @@ class Preparation:
     verdict: Verdict
     reason: str
     limits: Limits
-    """The problem's limits with ``cpu_s`` settled: the larger of 2 s and 10 times the reference's CPU time."""
+    """The problem's limits, ``cpu_s`` settled: the larger of 2 s and 10 times what the reference took."""
     dropped_examples: tuple[int, ...] = ()
     """Indices of public examples that the reference itself fails; the driver leaves them out."""
     recording: bytes = b""
