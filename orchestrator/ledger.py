@@ -119,11 +119,7 @@ class Ledger:
             except asyncio.CancelledError:
                 if waiter in self._waiting:
                     self._waiting.remove(waiter)
-                elif (
-                    waiter.decided.done()
-                    and not waiter.decided.cancelled()
-                    and not waiter.decided.exception()
-                ):
+                elif waiter.decided.done() and not waiter.decided.cancelled() and not waiter.decided.exception():
                     self._give_back(account, worst_usd)
                 self._serve()
                 raise

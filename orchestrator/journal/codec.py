@@ -39,21 +39,16 @@ def load_reply(text: str) -> Reply:
 
 def load_execution(text: str) -> Execution:
     """The execution that :func:`dump` wrote."""
-    fields = json.loads(text)
-    gpu, gpu_feedback = fields.get("gpu"), fields.get("gpu_feedback")
-    return Execution(
-        **{
-            **fields,
-            "verdict": Verdict(fields["verdict"]),
-            "outcomes": tuple(ExampleOutcome(**o) for o in fields["outcomes"]),
-            "gpu": GpuMeasures(**gpu) if gpu else None,
-            "gpu_feedback": GpuFeedback(
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in gpu_feedback.items()}
-            )
-            if gpu_feedback
-            else None,
-        }
-    )
+    fields: dict[str, Any] = json.loads(text)
+    fields["verdict"] = Verdict(fields["verdict"])
+    fields["outcomes"] = tuple(ExampleOutcome(**o) for o in fields["outcomes"])
+    if fields["gpu"] is not None:
+        fields["gpu"] = GpuMeasures(**fields["gpu"])
+    if fields["gpu_feedback"] is not None:
+        feedback: dict[str, Any] = fields["gpu_feedback"]
+        feedback["lines"] = tuple(feedback["lines"])
+        fields["gpu_feedback"] = GpuFeedback(**feedback)
+    return Execution(**fields)
 
 
 def load_preparation(text: str) -> Preparation:

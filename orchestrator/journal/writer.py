@@ -108,11 +108,9 @@ class GroupCommitWriter:
                 self._connection.execute("ROLLBACK")
             failure = JournalError(self._failure)
             outcomes = [(waiting, None, failure) for waiting in group]
-        by_loop: dict[
-            asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]
-        ] = {}
-        for (_, loop, future), value, error in outcomes:
-            by_loop.setdefault(loop, []).append((future, value, error))
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
+        for (_, loop, future), value, problem in outcomes:
+            by_loop.setdefault(loop, []).append((future, value, problem))
         for loop, answers in by_loop.items():
             try:
                 loop.call_soon_threadsafe(_answer, answers)
