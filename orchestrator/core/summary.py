@@ -160,6 +160,13 @@ class CellSummary:
         return self.graded / self.planned if self.planned else None
 
     @property
+    def label(self) -> str:
+        """System, model and whatever else the cell's axes set, e.g. ``hybrid · sonnet · effort=low``."""
+        named = {"system", "model"}
+        rest = [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.axes.items() if key not in named]
+        return " · ".join([self.system, *([self.model] if self.model else []), *rest])
+
+    @property
     def infrastructure_and_not_run(self) -> str:
         """The uncovered trials by name, e.g. ``2 infrastructure, 5 not_run``; empty when there are none."""
         parts = [(self.infrastructure, "infrastructure"), (self.not_run, "not_run")]
@@ -394,7 +401,8 @@ def _gpu(groups: Mapping[str, Sequence[Row]], graded: Sequence[Row], seed: int) 
 
 
 def _failures_zero(graded: Sequence[Row], column: str) -> float | None:
-    if not _values([row for row in graded if is_passed(row)], column):
+    right = [row for row in graded if is_passed(row)]
+    if right and not _values(right, column):
         return None
     # A correct program whose time was not measured is left out: it is neither a failure nor a speed.
     values = [number(row.get(column)) if is_passed(row) else 0.0 for row in graded]
