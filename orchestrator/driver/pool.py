@@ -1,0 +1,309 @@
+"""A pool of execution slots: who runs what next, and what happens when a slot dies.
+
+Queued work is never judged by its age: it waits until a slot is free. A step that was running when its slot died
+is put back and given to another slot; a program that takes several slots with it gets ``infrastructure``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from orchestrator.core.execution import Execution, Job, Preparation
+from orchestrator.core.problems import Problem
+from orchestrator.core.verdicts import Verdict
+
+__all__ = ["ExecutionPool", "PoolBroken", "Slot", "SlotDied", "Stopped"]
+
+MOST_FAILED_STARTS: Final = 3
+"""Slots in a row that did not come up before the pool gives up on the machine."""
+
+
+class SlotDied(Exception):
+    """The slot is gone (actor, node or executor); the step may or may not have run."""
+
+
+class PoolBroken(RuntimeError):
+    """No slot can be started any more."""
+
+
+class Stopped(Exception):
+    """The sweep is stopping: the step was not started."""
+
+
+class Slot(Protocol):
+    """One place to run programs, one at a time."""
+
+    @property
+    def node(self) -> str:
+        """Where it is: slots with the same value share a machine."""
+
+    @property
+    def isolation(self) -> str:
+        """What its executor enforces."""
+
+    async def prepare(self, problem: Problem, seed: int) -> Preparation:
+        """Run the reference. Raises :class:`SlotDied`."""
+
+    async def run(self, problem: Problem, preparation: Preparation, job: Job) -> Execution:
+        """Run a program. Raises :class:`SlotDied`."""
+
+    async def close(self) -> None:
+        """Give the slot back."""
+
+
+Work = Callable[[Slot], Awaitable[object]]
+
+
+@dataclass(order=True, slots=True)
+class _Waiting:
+    order: tuple[int, int]
+    work: Work = field(compare=False)
+    done: asyncio.Future[object] = field(compare=False)
+    tries: int = field(default=0, compare=False)
+
+
+class ExecutionPool:
+    """Slots of one hardware class behind one priority queue."""
+
+    def __init__(self, name: str, start: Callable[[], Awaitable[Slot]], size: int, *, attempts: int = 3) -> None:
+        """``start`` brings up one slot or raises :class:`SlotDied`; ``attempts`` is tries per step."""
+        self.name = name
+        self.size = size
+        self._start = start
+        self._attempts = attempts
+        self._counter = itertools.count()
+        self._heap: list[_Waiting] = []
+        self._alone: list[_Waiting] = []
+        self._slots: list[Slot] = []
+        self._idle: list[Slot] = []
+        self._reserved_nodes: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting = 0
+        self._failed_starts = 0
+        self._failure: str | None = None
+        self._stopping = False
+        self._closed = False
+        self._room = asyncio.Event()
+        self._room.set()
+        self._ready = asyncio.Event()
+        self.isolations: set[str] = set()
+        self.lost_slots = 0
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Start all slots in the background."""
+        for _ in range(self.size):
+            self._start_one()
+
+    async def ready(self) -> None:
+        """Wait for the first slot.
+
+        Raises:
+            PoolBroken: none came up.
+        """
+        await self._ready.wait()
+        if self._failure is not None:
+            raise PoolBroken(self._failure)
+
+    def stop(self) -> None:
+        """Start nothing more: what waits is refused with :class:`Stopped`, what runs is finished."""
+        self._stopping = True
+        for waiting in (*self._heap, *self._alone):
+            if not waiting.done.done():
+                waiting.done.set_exception(Stopped())
+        self._heap.clear()
+        self._alone.clear()
+        self._room.set()
+
+    async def close(self) -> None:
+        """Give all slots back."""
+        self._closed = True
+        self.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(slot.close() for slot in self._slots), return_exceptions=True)
+        self._slots.clear()
+        self._idle.clear()
+
+    def grow(self) -> None:
+        """A node joined: one slot more."""
+        self.size += 1
+        self._start_one()
+
+    # -- use -----------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> int:
+        """Slots at work."""
+        return len(self._slots) - len(self._idle)
+
+    @property
+    def waiting(self) -> int:
+        """Steps that wait for a slot."""
+        return len(self._heap) + len(self._alone)
+
+    async def room(self) -> None:
+        """Wait while more steps are queued than the slots can soon take: this is what holds generation back."""
+        await self._room.wait()
+
+    async def prepare(self, problem: Problem, seed: int) -> Preparation:
+        """Run a problem's reference on any slot."""
+        result = await self._submit(lambda slot: slot.prepare(problem, seed), priority=0, alone=False)
+        if isinstance(result, Preparation):
+            return result
+        return Preparation(problem.id, Verdict.INFRASTRUCTURE, str(result), problem.limits)
+
+    async def run(self, problem: Problem, preparation: Preparation, job: Job, *, priority: int) -> Execution:
+        """Run a program; smaller ``priority`` goes first. ``job.alone`` waits until its whole node is idle.
+
+        Raises:
+            Stopped: the pool is stopping and the program was not started.
+            PoolBroken: there are no slots and none can be started.
+        """
+        result = await self._submit(
+            lambda slot: slot.run(problem, preparation, job), priority=priority, alone=job.alone
+        )
+        if isinstance(result, Execution):
+            return result
+        return Execution(Verdict.INFRASTRUCTURE, str(result))
+
+    async def _submit(self, work: Work, *, priority: int, alone: bool) -> object:
+        if self._stopping:
+            raise Stopped
+        if self._failure is not None:
+            raise PoolBroken(self._failure)
+        done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Waiting((priority, next(self._counter)), work, done), alone=alone)
+        return await done
+
+    def _enqueue(self, waiting: _Waiting, *, alone: bool) -> None:
+        if alone:
+            self._alone.append(waiting)
+        else:
+            heapq.heappush(self._heap, waiting)
+        self._dispatch()
+
+    # -- dispatch ------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        while self._heap and (slot := self._free_slot()) is not None:
+            waiting = heapq.heappop(self._heap)
+            if not waiting.done.done():
+                self._launch(slot, waiting, alone=False)
+        if not self._heap:
+            self._dispatch_alone()
+        if len(self._heap) < 2 * max(self.size, 1) + 8:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    def _free_slot(self) -> Slot | None:
+        return next((slot for slot in self._idle if slot.node not in self._reserved_nodes), None)
+
+    def _dispatch_alone(self) -> None:
+        """Reruns wait for the end of everything else, then take a node each."""
+        while self._alone:
+            busy = {slot.node for slot in self._slots if slot not in self._idle} | self._reserved_nodes
+            free = next((slot for slot in self._idle if slot.node not in busy), None)
+            if free is None:
+                return
+            waiting = self._alone.pop(0)
+            if not waiting.done.done():
+                self._reserved_nodes.add(free.node)
+                self._launch(free, waiting, alone=True)
+
+    def _launch(self, slot: Slot, waiting: _Waiting, *, alone: bool) -> None:
+        self._idle.remove(slot)
+        self._spawn(self._work(slot, waiting, alone=alone))
+
+    async def _work(self, slot: Slot, waiting: _Waiting, *, alone: bool) -> None:
+        try:
+            result = await waiting.work(slot)
+        except SlotDied as error:
+            self._lose(slot, waiting, str(error), alone=alone)
+        except asyncio.CancelledError:
+            waiting.done.cancel()
+            raise
+        else:
+            if alone:
+                self._reserved_nodes.discard(slot.node)
+            self._idle.append(slot)
+            if not waiting.done.done():
+                waiting.done.set_result(result)
+        self._dispatch()
+
+    def _lose(self, slot: Slot, waiting: _Waiting, reason: str, *, alone: bool) -> None:
+        self.lost_slots += 1
+        self._slots.remove(slot)
+        if alone:
+            self._reserved_nodes.discard(slot.node)
+        self._spawn(_close_quietly(slot))
+        if not self._stopping:
+            self._start_one()
+        waiting.tries += 1
+        if waiting.done.done():
+            return
+        if waiting.tries >= self._attempts:
+            waiting.done.set_result(f"its execution slot died {waiting.tries} times: {reason}")
+        elif self._stopping:
+            waiting.done.set_exception(Stopped())
+        else:
+            self._enqueue(waiting, alone=alone)
+
+    # -- slots ---------------------------------------------------------------------------------------------
+
+    def _start_one(self) -> None:
+        self._starting += 1
+        self._spawn(self._bring_up())
+
+    async def _bring_up(self) -> None:
+        try:
+            slot = await self._start()
+        except SlotDied as error:
+            self._starting -= 1
+            self._failed_starts += 1
+            if self._failed_starts < MOST_FAILED_STARTS:
+                self._start_one()
+            elif not self._slots and self._starting == 0:
+                self._fail(str(error))
+            return
+        self._starting -= 1
+        self._failed_starts = 0
+        if self._closed:
+            await slot.close()
+            return
+        self.isolations.add(slot.isolation)
+        self._slots.append(slot)
+        self._idle.append(slot)
+        self._ready.set()
+        self._dispatch()
+
+    def _fail(self, reason: str) -> None:
+        self._failure = f"no execution slot of class {self.name} could be started: {reason}"
+        self._ready.set()
+        for waiting in (*self._heap, *self._alone):
+            if not waiting.done.done():
+                waiting.done.set_exception(PoolBroken(self._failure))
+        self._heap.clear()
+        self._alone.clear()
+        self._room.set()
+
+    def _spawn(self, coroutine: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _close_quietly(slot: Slot) -> None:
+    try:
+        await slot.close()
+    except SlotDied:
+        # It is gone already, which is what was wanted.
+        return

@@ -1,0 +1,144 @@
+"""The Ray actor that holds one slot (and one GPU, where it was given one) and the executor in it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.core.execution import Execution, Executor, Job, Preparation
+from orchestrator.core.problems import GpuTests, Problem
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+__all__ = ["ExecutionActor", "SlotInfo", "SlotSettings"]
+
+MOST_PROBLEMS: Final = 512
+"""Problems with their recordings that an actor keeps at hand; the rest is fetched again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotSettings:
+    """What an execution actor needs to know of the configuration."""
+
+    device: str
+    """``cpu`` or ``gpu``."""
+    isolation: str
+    """Required isolation: ``full``, ``partial`` or ``none``."""
+    spares: int = 2
+    memory_cap_bytes: int | None = None
+    """Card memory that is enforced; None: all there is."""
+    sanitizer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SlotInfo:
+    """What an execution actor found where it runs."""
+
+    node: str
+    """Ray node id."""
+    host: str
+    isolation: str
+    gpu: str
+    """The card's name, empty without one."""
+    gpu_uuid: str
+    pid: int
+
+
+class ExecutionActor:
+    """One slot. Methods are called one at a time; an exception from any means that the slot is broken."""
+
+    def __init__(self, settings: SlotSettings) -> None:
+        self._settings = settings
+        self._gpu_uuid, self._gpu_name = _leased_card() if settings.device == "gpu" else ("", "")
+        if settings.device == "cpu":
+            # Ray no longer empties this for actors without a GPU, and torch would take the first card it sees.
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        self._executors: dict[str, Executor] = {}
+        self._problems: OrderedDict[str, tuple[Problem, Preparation | None]] = OrderedDict()
+
+    def describe(self, kind: str) -> SlotInfo:
+        """Start the executor for ``kind`` of tests (``python`` or ``gpu``) and say what it runs on."""
+        import ray
+
+        return SlotInfo(
+            node=ray.get_runtime_context().get_node_id(),
+            host=platform.node(),
+            isolation=self._executor(kind).isolation,
+            gpu=self._gpu_name,
+            gpu_uuid=self._gpu_uuid,
+            pid=os.getpid(),
+        )
+
+    def prepare(self, problem: Problem, seed: int) -> Preparation:
+        """Run the problem's reference on all its tests."""
+        return self._executor(_kind(problem)).prepare(problem, seed)
+
+    def run(self, key: str, bundle: list[ObjectRef[Any]], job: Job) -> Execution:
+        """Run one program. ``bundle`` holds a reference to ``(problem, preparation)``, fetched once a ``key``."""
+        import ray
+
+        if key in self._problems:
+            self._problems.move_to_end(key)
+        else:
+            self._problems[key] = ray.get(bundle[0])
+            if len(self._problems) > MOST_PROBLEMS:
+                self._problems.popitem(last=False)
+        problem, preparation = self._problems[key]
+        if preparation is None:
+            raise RuntimeError(f"{problem.id} was not prepared")
+        return self._executor(_kind(problem)).run(problem, preparation, job)
+
+    def close(self) -> None:
+        """End everything that the slot started."""
+        for executor in self._executors.values():
+            executor.close()
+        self._executors.clear()
+
+    def _executor(self, kind: str) -> Executor:
+        if kind not in self._executors:
+            self._executors[kind] = self._gpu_executor() if kind == "gpu" else self._python_executor()
+        return self._executors[kind]
+
+    def _python_executor(self) -> Executor:
+        from orchestrator.execute.executor import ExecutorSettings, PythonExecutor
+
+        return PythonExecutor(ExecutorSettings(isolation=self._settings.isolation))
+
+    def _gpu_executor(self) -> Executor:
+        from orchestrator.execute.gpu.executor import GpuExecutor, GpuExecutorSettings
+
+        return GpuExecutor(
+            GpuExecutorSettings(
+                device=self._settings.device,
+                gpu_uuid=self._gpu_uuid,
+                spares=self._settings.spares,
+                memory_cap_bytes=self._settings.memory_cap_bytes,
+                isolation=self._settings.isolation,
+            )
+        )
+
+
+def _kind(problem: Problem) -> str:
+    return "gpu" if isinstance(problem.scoring, GpuTests) else "python"
+
+
+def _leased_card() -> tuple[str, str]:
+    """UUID and name of the one card that Ray leased to this actor."""
+    import pynvml
+    import ray
+
+    leased = ray.get_gpu_ids()
+    if len(leased) != 1:
+        raise RuntimeError(f"an execution actor holds exactly one GPU; Ray leased {leased!r}")
+    pynvml.nvmlInit()
+    card = str(leased[0])
+    if card.isdigit():
+        handle = pynvml.nvmlDeviceGetHandleByIndex(int(card))
+    else:
+        handle = pynvml.nvmlDeviceGetHandleByUUID(card)
+    name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
+    return str(uuid), str(name)
