@@ -80,7 +80,7 @@ def mcnemar_exact(b: int, c: int) -> float:
         raise ValueError(f"counts of flips cannot be negative, got {b}, {c}")
     n = b + c
     tail = sum(math.comb(n, i) for i in range(min(b, c) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, 2 * tail / (1 << n))
 
 
 def sign_flip(differences: Sequence[float], seed: int = 0) -> float:
