@@ -77,6 +77,7 @@ class Ledger:
         self._caps = (usd, cell_usd, trial_usd)
         self._books = {synthetic: _Books(Totals(usd)) for synthetic in (False, True)}
         self._open: dict[int, _Open] = {}
+        self._unsettled: dict[int, _Open] = {}
         self._waiting: deque[_Waiter] = deque()
         self._refused = 0
 
@@ -88,6 +89,8 @@ class Ledger:
                     totals.settled += row.settled_usd if row.settled_usd is not None else row.worst_usd
                 elif row.state == "unsettled":
                     totals.unsettled += row.worst_usd
+            if row.state == "unsettled":
+                self._unsettled[row.id] = _Open(row.account, row.worst_usd)
 
     def totals(self, *, synthetic: bool, cell: str | None = None) -> Totals:
         """The run's totals, or one cell's."""
@@ -135,8 +138,18 @@ class Ledger:
         return reservation
 
     def settle(self, reservation: int, usd: Decimal) -> None:
-        """The reply is journaled and cost ``usd`` (the journal settled the row in the same transaction)."""
-        open_ = self._end(reservation)
+        """The reply is journaled and cost ``usd`` (the journal settled the row in the same transaction).
+
+        A reservation of an earlier driver, counted as unsettled until now, becomes settled too: that is how a
+        batch which was re-attached to is paid for.
+        """
+        earlier = self._unsettled.pop(reservation, None)
+        if earlier is not None:
+            open_ = earlier
+            for totals in self._scopes(open_.account):
+                totals.unsettled -= open_.worst
+        else:
+            open_ = self._end(reservation)
         for totals in self._scopes(open_.account):
             totals.settled += usd
         self._serve()

@@ -61,6 +61,8 @@ class Execution:
     lease_s: float = 0.0
     """Seconds that the slot (and its GPU, if any) was held for this."""
     node: str = ""
+    slot: str = ""
+    """Which of the node's slots ran it."""
     isolation: str = ""
     provisional: bool = False
     """Finished between L and 2 L, or stopped by the wall clock: to be run again alone, which decides."""

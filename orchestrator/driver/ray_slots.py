@@ -66,7 +66,8 @@ class RaySlot:
         key, reference = self._bundles.get(problem, preparation)
         deadline = 4 * max(job.limits.wall_s, job.limits.cpu_s) + OVERRUN_S
         execution = cast(Execution, await _call(self._actor.run.remote(key, [reference], job), deadline))
-        return replace(execution, node=self.info.host, isolation=self.info.isolation)
+        slot = f"{self.info.host}:{self.info.pid}"
+        return replace(execution, node=self.info.host, slot=slot, isolation=self.info.isolation)
 
     async def close(self) -> None:
         """Ask the executor to end what it started, then end the actor."""

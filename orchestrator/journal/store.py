@@ -17,7 +17,8 @@ from orchestrator.core.digests import canonical_json
 from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.generation import GenerationRequest, Reply
 from orchestrator.core.money import AccountRef
-from orchestrator.journal.codec import dump, load_execution, load_preparation, load_reply
+from orchestrator.journal.codec import dump, load_execution, load_preparation
+from orchestrator.journal.rows import REPLY_COLUMNS, StoredReply, insert_reply, select_reply
 from orchestrator.journal.writer import GroupCommitWriter, JournalError
 
 __all__ = ["Journal", "JournalBusy", "JournalError", "ReservationRow", "ReservationState"]
@@ -27,11 +28,9 @@ ReservationState = Literal["reserved", "settled", "released", "unsettled"]
 NANO: Final = Decimal(10) ** 9
 """Amounts are stored as whole nanodollars: the cheapest cached batch token known costs 5 of them."""
 
-SCHEMA: Final = """
+SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS replies (
-  key TEXT PRIMARY KEY, problem TEXT NOT NULL, sample INTEGER NOT NULL, turn INTEGER NOT NULL,
-  request TEXT NOT NULL, reply TEXT NOT NULL, paid_by TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS replies ({REPLY_COLUMNS});
 CREATE TABLE IF NOT EXISTS verdicts (
   key TEXT PRIMARY KEY, problem TEXT NOT NULL, tests TEXT NOT NULL, program TEXT NOT NULL,
   execution TEXT NOT NULL, created REAL NOT NULL);
@@ -105,11 +104,19 @@ class Journal:
         if key not in self._replies:
             return None
 
-        def read(connection: sqlite3.Connection) -> str:
-            row = connection.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
-            return str(row[0])
+        return (await self.stored_reply(key)).reply
 
-        return load_reply(await self._writer.run(read))
+    async def stored_reply(self, key: str) -> StoredReply:
+        """A journaled reply with its request and payer; :class:`KeyError` when there is none."""
+        stored = await self._writer.run(lambda c: select_reply(c, key))
+        if stored is None:
+            raise KeyError(key)
+        return stored
+
+    async def copy_reply(self, key: str, stored: StoredReply) -> None:
+        """Store a reply that another run paid for."""
+        await self._writer.run(lambda c: insert_reply(c, stored, replace=True))
+        self._replies.add(key)
 
     async def put_reply(
         self,
@@ -124,19 +131,19 @@ class Journal:
         usd: Decimal | None,
     ) -> None:
         """Store a paid reply and settle its reservation in one transaction; durable on return."""
-        row = (
-            key,
-            problem_id,
-            sample,
-            turn,
-            canonical_json(request),
-            dump(reply),
-            self._run_id,
-            time.time(),
+        stored = StoredReply(
+            key=key,
+            problem=problem_id,
+            sample=sample,
+            turn=turn,
+            request_json=canonical_json(request),
+            reply_json=dump(reply),
+            paid_by=self._run_id,
+            created=time.time(),
         )
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO replies VALUES (?,?,?,?,?,?,?,?)", row)
+            insert_reply(connection, stored, replace=True)
             if reservation_id is not None:
                 _settle(connection, reservation_id, "settled", usd)
 
