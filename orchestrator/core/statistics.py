@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import NormalDist
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array: TypeAlias = np.typing.NDArray[np.float64]
 
 __all__ = [
     "bootstrap_mean",
+    "bootstrap_median",
     "geometric_mean",
     "mean",
     "median",
@@ -118,14 +125,38 @@ def bootstrap_mean(
     data = np.asarray(values, dtype=np.float64)
     if np.all(data == 0.0) or np.all(data == 1.0):
         return wilson(int(data.sum()), len(data), confidence)
+    return _bootstrap(data, lambda draws: draws.mean(axis=1), seed, confidence, resamples)
+
+
+def bootstrap_median(
+    values: Sequence[float], *, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = 1000
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the median of ``values``; fewer resamples, since medians cost more.
+
+    Raises:
+        ValueError: for no values, or a confidence outside (0, 1).
+    """
+    import numpy as np
+
+    if not values or not 0 < confidence < 1:
+        raise ValueError("the bootstrap needs at least one value and 0 < confidence < 1")
+    data = np.asarray(values, dtype=np.float64)
+    return _bootstrap(data, lambda draws: np.median(draws, axis=1), seed, confidence, resamples)
+
+
+def _bootstrap(
+    data: Array, of: Callable[[Array], Array], seed: int, confidence: float, resamples: int
+) -> tuple[float, float]:
+    import numpy as np
+
     generator = np.random.default_rng(seed)
     # In blocks, so that many problems do not need a matrix of problems x resamples at once.
     block = max(1, min(resamples, 2_000_000 // len(data)))
-    means: list[float] = []
-    while len(means) < resamples:
-        picks = generator.integers(0, len(data), size=(min(block, resamples - len(means)), len(data)))
-        means.extend(data[picks].mean(axis=1).tolist())
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    found: list[float] = []
+    while len(found) < resamples:
+        picks = generator.integers(0, len(data), size=(min(block, resamples - len(found)), len(data)))
+        found.extend(of(data[picks]).tolist())
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
 

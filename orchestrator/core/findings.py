@@ -1,0 +1,316 @@
+"""Each claim beside what was measured, with one of four words and the sentence that gives the reason.
+
+``supported`` and ``refuted`` are said only where the measurement's uncertainty allows it; otherwise it is
+``cannot tell``. What this run did not measure, or measured without a model, is ``not measured``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from orchestrator.core.claims import (
+    CAPABILITIES,
+    CLAIMED_CARD,
+    TABLE_1,
+    WORKLOADS,
+    ClaimedSystem,
+    Workload,
+)
+from orchestrator.core.comparison import ALPHA, Paired, compare, correct_for_several
+from orchestrator.core.statistics import bootstrap_median, median
+from orchestrator.core.summary import CellSummary, Rate, Row, Summary, is_passed, number
+
+__all__ = ["Evidence", "Finding", "Status", "findings", "gap_finding", "rate_finding", "time_finding"]
+
+Status = Literal["supported", "refuted", "cannot tell", "not measured"]
+
+MARGIN = 0.10
+"""A rate supports a claimed one when its whole interval lies within 10 points of it."""
+FACTOR = 1.5
+"""A time or size supports a claimed one when its whole interval lies within this factor of it."""
+CLAIMED_GAP = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One claim and what came of it."""
+
+    subject: str
+    claimed: str
+    measured: str
+    status: Status
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What claims are judged by."""
+
+    summary: Summary
+    rows: Mapping[str, Sequence[Row]]
+    """Result rows by cell."""
+    generation_s: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Seconds of each generation by cell, those answered by the journal left out."""
+    hardware: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Fields of ``HardwareConfig`` by class."""
+    rates: Mapping[str, Any] = field(default_factory=dict)
+
+
+def findings(evidence: Evidence) -> list[Finding]:
+    """Every claim of Table 1, the workloads and the capabilities, in the article's order."""
+    found: list[Finding] = []
+    for row in TABLE_1:
+        found.extend(_table_1_row(row, evidence))
+    found.extend(_gaps(evidence))
+    found.append(_headline(evidence))
+    found.extend(_capabilities(evidence))
+    found.extend(_workload(workload, evidence) for workload in WORKLOADS)
+    return found
+
+
+def rate_finding(subject: str, claimed: float, rate: Rate, counted: str) -> Finding:
+    """Judge a claimed rate by a measured one.
+
+    Args:
+        counted: the measured count, e.g. ``137/164``.
+    """
+    measured = f"{counted} = {rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
+    if not rate.low <= claimed <= rate.high:
+        status: Status = "refuted"
+        why = f"{claimed:.0%} lies outside the 95% interval"
+    elif rate.low >= claimed - MARGIN and rate.high <= claimed + MARGIN:
+        status, why = "supported", f"the whole 95% interval lies within {MARGIN * 100:.0f} points of {claimed:.0%}"
+    else:
+        status, why = "cannot tell", f"the 95% interval is too wide with n = {rate.problems}"
+    return Finding(subject, f"{claimed:.0%}", measured, status, _say(status, rate.problems, f"{measured}; {why}."))
+
+
+def gap_finding(subject: str, claimed: float | None, paired: Paired) -> Finding:
+    """Judge the claim that B beats A: by ``claimed`` (a share), or at all where that is None."""
+    points = f"{paired.difference * 100:+.1f} points ({paired.low * 100:+.1f} to {paired.high * 100:+.1f})"
+    test = f"{paired.test} p = {_p(paired.p_adjusted)}, {len(paired.b_only)} gained, {len(paired.a_only)} lost"
+    significant = paired.p_adjusted < ALPHA
+    if claimed is None:
+        status: Status = "cannot tell"
+        if significant:
+            status = "supported" if paired.difference > 0 else "refuted"
+        reach = f"{paired.problems} problems show differences from {paired.detectable * 100:.0f} points up"
+        text = f"{points}, {test}" + ("." if significant else f"; {reach}.")
+        return Finding(subject, "better", points, status, _say(status, paired.problems, text))
+    if not paired.low <= claimed <= paired.high:
+        status, why = "refuted", f"{claimed * 100:+.0f} points lie outside the 95% interval"
+    elif significant:
+        status, why = "supported", f"{claimed * 100:+.0f} points lie inside an interval that leaves out 0"
+    else:
+        status, why = "cannot tell", "neither 0 nor the claimed difference can be excluded"
+    sentence = _say(status, paired.problems, f"{points}, {test}; {why}.")
+    return Finding(subject, f"{claimed * 100:+.0f} points", points, status, sentence)
+
+
+def time_finding(subject: str, claimed: float, values: Sequence[float], unit: str, setting: str | None) -> Finding:
+    """Judge a claimed median by measured values.
+
+    Args:
+        setting: None where the measurement was made as the article's was; otherwise how it differs, and then
+            the figure is shown and not judged.
+    """
+    shown = f"{claimed:g} {unit}"
+    middle = median(values)
+    if middle is None:
+        return _unmeasured(subject, shown, "nothing of the kind was measured in this run")
+    low, high = bootstrap_median(values)
+    measured = f"{middle:.3g} {unit} (median of {len(values)}; {low:.3g} to {high:.3g})"
+    if setting is not None:
+        return Finding(subject, shown, measured, "cannot tell", f"Cannot tell: {measured}, but {setting}.")
+    if high < claimed / FACTOR or low > claimed * FACTOR:
+        status: Status = "refuted"
+    elif low >= claimed / FACTOR and high <= claimed * FACTOR:
+        status = "supported"
+    else:
+        status = "cannot tell"
+    text = f"{measured}, judged within a factor of {FACTOR:g} of {shown}."
+    return Finding(subject, shown, measured, status, _say(status, len(values), text))
+
+
+def _table_1_row(row: ClaimedSystem, evidence: Evidence) -> list[Finding]:
+    cells = [c for c in evidence.summary.cells if c.system == row.system and _is_humaneval(c) and c.graded]
+    if not cells:
+        given = [
+            text
+            for value, text in (
+                (row.pass_at_1, f"{row.pass_at_1 or 0:.0%} pass@1"),
+                (row.execute_s, f"{row.execute_s} s"),
+                (row.memory_bytes, f"{(row.memory_bytes or 0) / 1e9:.1f} GB"),
+            )
+            if value is not None
+        ]
+        reason = f"this run has no graded {row.system} on HumanEval"
+        return [_unmeasured(f"Table 1, {row.name}", ", ".join(given), reason)]
+    found = []
+    for cell in cells:
+        name = f"Table 1, {row.name} ({cell.label})"
+        rows = evidence.rows.get(cell.id, ())
+        if row.pass_at_1 is not None and cell.pass_at_1 is not None:
+            found.append(_claimed_rate(f"{name}: pass@1", row.pass_at_1, cell))
+        if row.execute_s is not None:
+            values = [v for r in rows if (v := number(r.get("execute_s"))) is not None]
+            setting = _other_setting(cell)
+            found.append(time_finding(f"{name}: execution time per problem", row.execute_s, values, "s", setting))
+        if row.memory_bytes is not None:
+            column = "gpu_peak_memory_bytes" if cell.gpu is not None else "peak_memory_bytes"
+            sizes = [v / 1e9 for r in rows if (v := number(r.get(column))) is not None]
+            setting = _other_setting(cell)
+            found.append(time_finding(f"{name}: memory", row.memory_bytes / 1e9, sizes, "GB", setting))
+    return found
+
+
+def _claimed_rate(subject: str, claimed: float, cell: CellSummary) -> Finding:
+    rate = cell.pass_at_1
+    if rate is None or cell.synthetic:
+        shown = "" if rate is None else f"; its synthetic figure is {rate.value:.1%}"
+        return _unmeasured(subject, f"{claimed:.0%}", f"this was a rehearsal and no model was called{shown}")
+    finding = rate_finding(subject, claimed, rate, f"{cell.passed}/{cell.graded}")
+    if not _is_claude(cell):
+        text = f"Cannot tell: {finding.measured}, but the claim is about Claude Sonnet and this is {cell.model}."
+        return Finding(subject, finding.claimed, finding.measured, "cannot tell", text)
+    return finding
+
+
+def _gaps(evidence: Evidence) -> list[Finding]:
+    subject = "Table 1, hybrid beats Claude alone"
+    pairs = [
+        (a, b, paired)
+        for a in evidence.summary.cells
+        for b in evidence.summary.cells
+        if a.system == "generate_only" and b.system == "hybrid" and _same_but_system(a, b)
+        if (paired := compare(evidence.rows.get(a.id, ()), evidence.rows.get(b.id, ()))) is not None
+    ]
+    real = [(a, b, p) for a, b, p in pairs if not (a.synthetic or b.synthetic)]
+    if not real:
+        why = (
+            "this was a rehearsal and no model was called"
+            if pairs
+            else "it needs both systems on the same problems"
+        )
+        return [_unmeasured(subject, "+8 points", why)]
+    found = []
+    corrected = correct_for_several([p for _, _, p in real])
+    for (_, b, _), paired in zip(real, corrected, strict=True):
+        name = f"{subject} ({b.label})"
+        made = [gap_finding(f"{name}: at all", None, paired)]
+        if _is_humaneval(b):
+            made.append(gap_finding(f"{name}: 83% to 91%", CLAIMED_GAP, paired))
+        found.extend(map(_marked_oracle, made) if b.feedback == "oracle" else made)
+    return found
+
+
+def _marked_oracle(finding: Finding) -> Finding:
+    text = finding.sentence + " Feedback came from the scoring tests (oracle), so this is an upper bound."
+    return replace(finding, sentence=text)
+
+
+def _headline(evidence: Evidence) -> Finding:
+    """The title's claim needs a model that runs on the user's own card beside Claude, on the same problems."""
+    subject, claimed = 'Title: a "$500 GPU" beats Claude Sonnet', "better"
+    cells = [c for c in evidence.summary.cells if c.model is not None and c.graded and not c.synthetic]
+    claude = [c for c in cells if _is_claude(c) and c.system == "generate_only"]
+    local = [c for c in cells if not _is_claude(c)]
+    if not claude or not local:
+        why = (
+            "the GPU of the article only runs programs and generates none, so there is nothing to compare; "
+            "it needs an open-weights model on the card beside Claude (sweep headline)"
+        )
+        return _unmeasured(subject, claimed, why)
+    pairs = [
+        (b, paired)
+        for b in local
+        if (paired := compare(evidence.rows.get(claude[0].id, ()), evidence.rows.get(b.id, ()))) is not None
+    ]
+    if not pairs:
+        return _unmeasured(subject, claimed, "the two were graded on no problem in common")
+    corrected = correct_for_several([paired for _, paired in pairs])
+    best = max(range(len(pairs)), key=lambda i: corrected[i].difference)
+    name = f"{subject} ({pairs[best][0].label} against {claude[0].label})"
+    return gap_finding(name, None, corrected[best])
+
+
+def _capabilities(evidence: Evidence) -> list[Finding]:
+    found = []
+    cells = [c for c in evidence.summary.cells if c.system == "hybrid" and not c.synthetic]
+    rows = [row for cell in cells for row in evidence.rows.get(cell.id, ())]
+    for claim, verdicts in CAPABILITIES:
+        subject = f"Only the hybrid can {claim}"
+        failed = [r for r in rows if r.get("first_turn_verdict") in verdicts]
+        if not failed:
+            why = f"no hybrid trial with a real model had a first turn that ended in {' or '.join(verdicts)}"
+            found.append(_unmeasured(subject, "yes", why))
+            continue
+        mended = sum(map(is_passed, failed))
+        rest = Counter(str(r.get("verdict")) for r in failed if not is_passed(r))
+        measured = f"{mended} of {len(failed)} mended"
+        left = ", ".join(f"{n} {v}" for v, n in rest.most_common()) or "none"
+        text = (
+            f"of {len(failed)} first turns that ended in {' or '.join(verdicts)}, {mended} passed in the end "
+            f"(the others: {left}). A second independent try would mend some too."
+        )
+        status: Status = "supported" if mended else "cannot tell"
+        found.append(Finding(subject, "yes", measured, status, _say(status, len(failed), text)))
+    return found
+
+
+def _workload(workload: Workload, evidence: Evidence) -> Finding:
+    subject = f"Workload, {workload.name}"
+    cells = [c for c in evidence.summary.cells if c.system == workload.system and not c.synthetic]
+    rows = [
+        row
+        for cell in cells
+        for row in evidence.rows.get(cell.id, ())
+        if is_passed(row) and any(part in str(row.get("problem")).lower() for part in workload.problems)
+    ]
+    values = [v for row in rows if (v := number(row.get("cpu_speedup"))) is not None]
+    if not values:
+        return _unmeasured(subject, workload.claim, "no correct program of it was timed on a card in this run")
+    cards = sorted({str(row["gpu"]) for row in rows if row.get("gpu")})
+    if workload.cpu_speedup is None:
+        shown = f"{median(values) or 0.0:.3g} times the CPU version ({', '.join(cards)})"
+        return Finding(subject, workload.claim, shown, "cannot tell", f"No figure is claimed; measured {shown}.")
+    setting = None if cards and all(CLAIMED_CARD in card for card in cards) else f"on {', '.join(cards) or 'a CPU'}"
+    finding = time_finding(subject, workload.cpu_speedup, values, "times", setting)
+    return Finding(subject, workload.claim, finding.measured, finding.status, finding.sentence)
+
+
+def _other_setting(cell: CellSummary) -> str | None:
+    if cell.gpus and all(CLAIMED_CARD in gpu for gpu in cell.gpus):
+        return None
+    return f"on {', '.join(cell.gpus) or 'CPU (' + (cell.hardware or 'unknown') + ')'} and not on an RTX 4060"
+
+
+def _same_but_system(a: CellSummary, b: CellSummary) -> bool:
+    def rest(cell: CellSummary) -> dict[str, Any]:
+        return {k: v for k, v in cell.axes.items() if k not in ("system", "turns")}
+
+    return (a.suite, a.suite_digest, a.model) == (b.suite, b.suite_digest, b.model) and rest(a) == rest(b)
+
+
+def _is_humaneval(cell: CellSummary) -> bool:
+    return cell.suite.lower() == "humaneval"
+
+
+def _is_claude(cell: CellSummary) -> bool:
+    return (cell.model_id or "").startswith("claude") or cell.model in ("sonnet", "opus", "haiku")
+
+
+def _unmeasured(subject: str, claimed: str, why: str) -> Finding:
+    return Finding(subject, claimed, "n/a", "not measured", f"Not measured: {why}.")
+
+
+def _say(status: Status, n: int, text: str) -> str:
+    word = f"Cannot tell with n = {n}" if status == "cannot tell" else status.capitalize()
+    return f"{word}: {text}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
