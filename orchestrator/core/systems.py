@@ -14,21 +14,12 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from orchestrator.core.execution import Feedback, Grade
+from orchestrator.core.extraction import Extraction
 from orchestrator.core.generation import Message, Reply
 from orchestrator.core.problems import PublicProblem
 from orchestrator.core.verdicts import Verdict
 
-__all__ = ["GENERATING", "SYSTEMS", "Candidate", "Outcome", "System", "Tools"]
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """What was taken from one reply: a program, or the verdict that there is none."""
-
-    program: str | None
-    verdict: Verdict | None
-    """Set where ``program`` is None."""
-    reason: str
+__all__ = ["GENERATING", "SYSTEMS", "Outcome", "System", "Tools"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +33,7 @@ class Outcome:
     """Why there is no program. The reason of a graded program stays with its execution."""
     turns: int
     first_turn_verdict: Verdict | None
-    """The first reply's own grade, never shown to the model; None where the model was not asked."""
+    """The first reply's own grade, never shown to the model; None where nothing is repaired."""
 
 
 class Tools(Protocol):
@@ -65,7 +56,7 @@ class Tools(Protocol):
     async def generate(self, messages: tuple[Message, ...], turn: int) -> Reply:
         """Ask the model. ``turn`` counts from 1."""
 
-    def extract(self, reply: Reply) -> Candidate:
+    def extract(self, reply: Reply) -> Extraction:
         """Take the program from a reply."""
 
     async def feedback(self, program: str, turn: int) -> Feedback:
@@ -85,7 +76,7 @@ async def generate_only(tools: Tools) -> Outcome:
     """One reply, graded once, nothing fed back."""
     candidate = tools.extract(await tools.generate((tools.opening(),), 1))
     verdict = await _grade(tools, candidate, 1)
-    return Outcome(verdict, candidate.program, candidate.reason, 1, verdict)
+    return Outcome(verdict, candidate.program, candidate.reason, 1, None)
 
 
 async def execute_only(tools: Tools) -> Outcome:
@@ -101,7 +92,7 @@ async def hybrid(tools: Tools) -> Outcome:
     to nobody. Where programs have a speed, turns go on after the first right one and the fastest is graded.
     """
     messages: tuple[Message, ...] = (tools.opening(),)
-    chosen = Candidate(None, Verdict.NO_CODE, "no reply held a program")
+    chosen = Extraction(None, Verdict.NO_CODE, "no reply held a program")
     rank: tuple[int, float] = (-1, 0.0)
     first: asyncio.Task[Verdict] | None = None
     turn, chosen_turn = 0, 1
@@ -135,7 +126,7 @@ async def hybrid(tools: Tools) -> Outcome:
     return Outcome(verdict, chosen.program, chosen.reason, turn, first_verdict)
 
 
-async def _grade(tools: Tools, candidate: Candidate, turn: int) -> Verdict:
+async def _grade(tools: Tools, candidate: Extraction, turn: int) -> Verdict:
     if candidate.program is None:
         return candidate.verdict or Verdict.NO_CODE
     return (await tools.grade(candidate.program, turn)).verdict

@@ -1,0 +1,1 @@
+"""Results on their way out: tables, display, MLflow. The driver is the only writer."""

@@ -1,0 +1,87 @@
+"""How far each cell is: counted by the driver, read by whatever shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.core.verdicts import GRADED, Verdict
+
+__all__ = ["CellProgress", "Progress"]
+
+
+@dataclass(slots=True)
+class CellProgress:
+    """Counters of one cell."""
+
+    id: str
+    planned: int
+    synthetic: bool
+    active: Mapping[str, int]
+    """Steps under way now, by ``generating`` and ``executing``."""
+    done: int = 0
+    graded: int = 0
+    passed: int = 0
+    infrastructure: int = 0
+    not_run: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float = 0.0
+    """Of the trials that ended, shared replies in full."""
+
+    def count(self, row: Mapping[str, Any]) -> None:
+        """Take in a finished trial's row."""
+        verdict = Verdict(row["verdict"])
+        self.done += 1
+        self.graded += verdict in GRADED
+        self.passed += verdict is Verdict.PASSED
+        self.infrastructure += verdict is Verdict.INFRASTRUCTURE
+        self.not_run += verdict is Verdict.NOT_RUN
+        self.input_tokens += row.get("input_tokens") or 0
+        self.output_tokens += row.get("output_tokens") or 0
+        self.usd += row.get("api_usd") or 0.0
+
+    @property
+    def pass_rate(self) -> float | None:
+        """Passed over graded so far."""
+        return self.passed / self.graded if self.graded else None
+
+
+@dataclass(slots=True)
+class Progress:
+    """All cells, and the clock."""
+
+    cells: list[CellProgress]
+    money: Callable[[], tuple[float, float]]
+    """Dollars settled, and dollars reserved or unsettled."""
+    started: float = field(default_factory=time.monotonic)
+    message: str = ""
+    """What is going on before trials start, or while stopping."""
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    @property
+    def done(self) -> int:
+        """Finished trials."""
+        return sum(cell.done for cell in self.cells)
+
+    @property
+    def planned(self) -> int:
+        """All trials."""
+        return sum(cell.planned for cell in self.cells)
+
+    trials_started: float | None = None
+    """Monotonic time of the first trial's start."""
+
+    @property
+    def remaining_s(self) -> float | None:
+        """Estimated seconds to go at the pace so far; None before anything is done."""
+        if not self.done or self.trials_started is None:
+            return None
+        pace = (time.monotonic() - self.trials_started) / self.done
+        return pace * (self.planned - self.done)
