@@ -196,7 +196,7 @@ def _gaps(evidence: Evidence) -> list[Finding]:
             else "it needs both systems on the same problems"
         )
         return [_unmeasured(subject, "+8 points", why)]
-    found = []
+    found: list[Finding] = []
     corrected = correct_for_several([p for _, _, p in real])
     for (_, b, _), paired in zip(real, corrected, strict=True):
         name = f"{subject} ({b.label})"
