@@ -86,6 +86,8 @@ class SuiteConfig:
     """``gpu`` only: torch, cupy, triton or cuda."""
     level: int | None = None
     """``gpu`` only: 1, 2 or 3; None for all."""
+    problems: list[str] | None = None
+    """Only these ids of this suite; the root key ``problems`` narrows further."""
 
 
 @dataclass
@@ -118,6 +120,8 @@ class ExecuteConfig:
 
     device: str = "auto"
     """``cpu``, ``gpu`` or ``auto`` (what the suite and hardware ask for)."""
+    without_gpu: str = "refuse"
+    """Where a cell asks for a GPU and there is none: ``refuse`` the run, or ``cpu``: run there what a CPU can."""
     slots: int | None = None
     """Execution actors; None: one a CPU core, or one a GPU."""
     spares: int = 2
