@@ -1,0 +1,286 @@
+"""MLflow: a parent run a sweep, a child run a cell. The driver writes, in one thread of its own.
+
+A tracking server that is away does not stop a sweep: what is to be written waits in memory, in order, and is
+tried again until it goes through or the time allowed at the end is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+__all__ = [
+    "Dataset",
+    "TrackedCell",
+    "TrackedSweep",
+    "Tracker",
+    "TrackingUnreachable",
+    "check_reachable",
+    "default_uri",
+]
+
+MOST_PARAMETERS: Final = 100
+"""MLflow's limit for one batch."""
+MOST_METRICS: Final = 1000
+FIRST_RETRY_S: Final = 0.5
+LONGEST_RETRY_S: Final = 20.0
+AT_END_S: Final = 660.0
+"""How long the end of a run waits for a tracking server that is away: ten minutes and a bit."""
+
+logger = logging.getLogger(__name__)
+
+
+class TrackingUnreachable(Exception):
+    """The tracking server does not answer; found before anything is spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedCell:
+    """A cell as MLflow sees it."""
+
+    id: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The suite, as a logged dataset."""
+
+    name: str
+    digest: str
+    problems: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedSweep:
+    """A sweep as MLflow sees it."""
+
+    name: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    cells: Sequence[TrackedCell]
+    dataset: Dataset
+
+
+def default_uri(folder: Path) -> str:
+    """The SQLite store in ``folder``, absolute."""
+    return f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+
+
+def check_reachable(uri: str, *, timeout_s: float = 5.0) -> None:
+    """Ask a tracking server whether it is there.
+
+    Raises:
+        TrackingUnreachable: one sentence with the address and what was wrong.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        return
+    import httpx2
+
+    try:
+        answer = httpx2.get(f"{uri.rstrip('/')}/health", timeout=timeout_s)
+    except httpx2.HTTPError as error:
+        raise TrackingUnreachable(
+            f"tracking.uri={uri} does not answer ({error}); start the server or leave the key out for a local file"
+        ) from error
+    if answer.status_code >= 500:
+        raise TrackingUnreachable(f"tracking.uri={uri} answers with status {answer.status_code}; check the server")
+
+
+@dataclass(slots=True)
+class _Runs:
+    parent: str = ""
+    children: dict[str, str] = field(default_factory=dict)
+
+
+class Tracker:
+    """Writes one sweep to MLflow. Every method returns at once; the work is done in order by a thread."""
+
+    def __init__(self, uri: str, experiment: str, *, artifact_root: Path | None) -> None:
+        """``artifact_root`` is where a local store keeps artifacts; None leaves it to the server."""
+        # No figure of a user's sweep goes to anyone but the store that was named.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # Retries are ours: MLflow's own block a call for minutes with nothing said.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        self.uri = uri
+        self._experiment = experiment
+        self._artifact_root = artifact_root
+        self._runs = _Runs()
+        self._queue: queue.SimpleQueue[Callable[[MlflowClient], None] | None] = queue.SimpleQueue()
+        self._give_up_at: float | None = None
+        self._failure: str | None = None
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+        self._thread.start()
+
+    # -- what the driver says ------------------------------------------------------------------------------
+
+    def start(
+        self,
+        sweep: TrackedSweep,
+        *,
+        known: Mapping[str, Any] | None,
+        remember: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """Create the runs, or take up those of the sweep that is resumed (``known``, as given to ``remember``)."""
+        self._put(lambda client: self._start(client, sweep, known, remember))
+
+    def metrics(self, cell: str | None, values: Mapping[str, float], *, step: int = 0) -> None:
+        """Log metrics of a cell (None: of the parent). Only defined values belong in ``values``."""
+        stamp = _now()
+        self._put(lambda client: self._log(client, cell, values, stamp, step))
+
+    def parent_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags on the parent run."""
+        self._put(lambda client: [client.set_tag(self._runs.parent, k, v) for k, v in tags.items()] and None)
+
+    def artifacts(self, files: Sequence[Path], folder: str | None = None) -> None:
+        """Attach files to the parent run."""
+
+        def attach(client: MlflowClient) -> None:
+            for file in files:
+                client.log_artifact(self._runs.parent, str(file), folder)
+
+        self._put(attach)
+
+    def call(self, work: Callable[[MlflowClient, str, Mapping[str, str]], None]) -> None:
+        """Do something else in order: ``work(client, parent run id, child run ids by cell)``."""
+        self._put(lambda client: work(client, self._runs.parent, self._runs.children))
+
+    def finish(self, *, status: str) -> None:
+        """End all runs; ``status`` is MLflow's (FINISHED, FAILED, KILLED)."""
+        stamp = _now()
+
+        def end(client: MlflowClient) -> None:
+            for run in (*self._runs.children.values(), self._runs.parent):
+                client.set_terminated(run, status=status, end_time=stamp)
+
+        self._put(end)
+
+    def close(self, *, wait_s: float = AT_END_S) -> str | None:
+        """Write what is left. Returns None, or one sentence that says what could not be written."""
+        self._give_up_at = time.monotonic() + wait_s
+        self._queue.put(None)
+        self._thread.join()
+        return self._failure
+
+    # -- the thread ----------------------------------------------------------------------------------------
+
+    def _put(self, work: Callable[[MlflowClient], Any]) -> None:
+        self._queue.put(work)
+
+    def _work(self) -> None:
+        from mlflow import MlflowClient
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        client: MlflowClient | None = None
+        while (work := self._queue.get()) is not None:
+            if self._failure is not None:
+                continue
+            pause = FIRST_RETRY_S
+            while True:
+                try:
+                    client = client or MlflowClient(tracking_uri=self.uri)
+                    work(client)
+                    break
+                except Exception as error:  # noqa: BLE001 - any failure of a remote store is tried again
+                    if self._give_up_at is not None and time.monotonic() > self._give_up_at:
+                        self._failure = f"MLflow at {self.uri} could not be written: {_line(error)}"
+                        break
+                    logger.warning("MLflow at %s: %s; trying again", self.uri, _line(error))
+                    time.sleep(pause)
+                    pause = min(2 * pause, LONGEST_RETRY_S)
+
+    def _start(
+        self,
+        client: MlflowClient,
+        sweep: TrackedSweep,
+        known: Mapping[str, Any] | None,
+        remember: Callable[[dict[str, Any]], None],
+    ) -> None:
+        if known and known.get("uri") == self.uri and not self._runs.parent:
+            self._runs = _Runs(str(known["parent"]), dict(known["children"]))
+            for run in (self._runs.parent, *self._runs.children.values()):
+                client.update_run(run, status="RUNNING")
+        experiment = self._experiment_id(client)
+        if not self._runs.parent:
+            parent = client.create_run(experiment, start_time=_now(), tags=dict(sweep.tags), run_name=sweep.name)
+            self._runs.parent = parent.info.run_id
+            self._log_params(client, self._runs.parent, sweep.params)
+            self._log_dataset(client, self._runs.parent, sweep.dataset)
+        for cell in sweep.cells:
+            if cell.id in self._runs.children:
+                continue
+            child_tags = {**sweep.tags, **cell.tags, "mlflow.parentRunId": self._runs.parent}
+            child = client.create_run(experiment, start_time=_now(), tags=child_tags, run_name=cell.id)
+            self._runs.children[cell.id] = child.info.run_id
+            self._log_params(client, child.info.run_id, cell.params)
+            self._log_dataset(client, child.info.run_id, sweep.dataset)
+        remember({"uri": self.uri, "parent": self._runs.parent, "children": self._runs.children})
+
+    def _experiment_id(self, client: MlflowClient) -> str:
+        found = client.get_experiment_by_name(self._experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        location = None
+        if self._artifact_root is not None:
+            location = (self._artifact_root / self._experiment).absolute().as_uri()
+        return str(client.create_experiment(self._experiment, artifact_location=location))
+
+    def _log(
+        self, client: MlflowClient, cell: str | None, values: Mapping[str, float], stamp: int, step: int
+    ) -> None:
+        from mlflow.entities import Metric
+
+        run = self._runs.parent if cell is None else self._runs.children[cell]
+        metrics = [Metric(key, float(value), stamp, step) for key, value in values.items()]
+        for start in range(0, len(metrics), MOST_METRICS):
+            client.log_batch(run, metrics=metrics[start : start + MOST_METRICS])
+
+    @staticmethod
+    def _log_params(client: MlflowClient, run: str, values: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        params = [Param(key, value) for key, value in values.items()]
+        for start in range(0, len(params), MOST_PARAMETERS):
+            client.log_batch(run, params=params[start : start + MOST_PARAMETERS])
+
+    @staticmethod
+    def _log_dataset(client: MlflowClient, run: str, dataset: Dataset) -> None:
+        import json
+
+        from mlflow.entities import Dataset as MlflowDataset
+        from mlflow.entities import DatasetInput, InputTag
+
+        entity = MlflowDataset(
+            name=dataset.name,
+            # MLflow's digests have at most 36 characters.
+            digest=dataset.digest[:36],
+            source_type="code",
+            source=json.dumps({"source": dataset.source, "sha256": dataset.digest}),
+            profile=json.dumps({"num_rows": dataset.problems}),
+        )
+        client.log_inputs(run, datasets=[DatasetInput(entity, [InputTag("mlflow.data.context", "evaluation")])])
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:300] if text else type(error).__name__
