@@ -20,7 +20,7 @@ from orchestrator.core.verdicts import GRADED, Verdict
 from orchestrator.driver.execution import ExecutionService
 from orchestrator.driver.replies import Prompt, ReplySource
 
-__all__ = ["Cell", "StepFailed", "TrialTools"]
+__all__ = ["CellRuntime", "StepFailed", "TrialTools"]
 
 Activity = Literal["generating", "executing"]
 
@@ -30,7 +30,7 @@ class StepFailed(Exception):
 
 
 @dataclass(slots=True)
-class Cell:
+class CellRuntime:
     """What all trials of one cell share."""
 
     id: str
@@ -64,7 +64,7 @@ class TrialTools:
 
     def __init__(
         self,
-        cell: Cell,
+        cell: CellRuntime,
         problem: Problem,
         sample: int,
         *,

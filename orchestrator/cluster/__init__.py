@@ -1,0 +1,1 @@
+"""The Ray cluster: started here or joined, looked over before anything is spent."""

@@ -1,0 +1,91 @@
+"""Starting Ray on this machine, or joining a cluster that runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["ClusterError", "ClusterSettings", "start_ray", "stop_ray"]
+
+OBJECT_STORE_BYTES: Final = 256 << 20
+"""Problems and recordings only: results are small records and tensors never enter the store."""
+
+
+class ClusterError(Exception):
+    """The cluster is not there, or is not what was asked for. One sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """What to start or join."""
+
+    address: str | None
+    """None: start Ray here."""
+    num_cpus: int | None
+    insecure: bool
+
+
+def start_ray(settings: ClusterSettings) -> None:
+    """Start Ray here, or join the cluster at ``settings.address``.
+
+    Raises:
+        ClusterError: there is no cluster at the address, it does not let us in, or Ray does not start.
+    """
+    # No figure of a user's sweep goes to anyone that was not named.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # CPU actors empty CUDA_VISIBLE_DEVICES themselves; this silences Ray's note on the change of its default.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    options: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "configure_logging": True,
+        "namespace": f"orchestrator-{os.getpid()}",
+    }
+    if settings.address is None:
+        options |= {
+            "num_cpus": settings.num_cpus,
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+        }
+        # An address in the environment would silently join somebody's cluster.
+        os.environ.pop("RAY_ADDRESS", None)
+    else:
+        options["address"] = settings.address
+        check_token(settings)
+    try:
+        ray.init(**options)
+    except ConnectionError as error:
+        raise ClusterError(
+            f"cluster.address={settings.address} has no Ray cluster; start one with `ray start --head`,"
+            " or leave the key out to run on this machine"
+        ) from error
+    except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        where = "on this machine" if settings.address is None else f"at cluster.address={settings.address}"
+        raise ClusterError(f"Ray could not be started {where}: {line}") from error
+
+
+def check_token(settings: ClusterSettings) -> None:
+    """Refuse a shared cluster without token authentication.
+
+    Raises:
+        ClusterError: no token is configured and ``cluster.insecure`` is not set.
+    """
+    token = os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
+    if not token and not settings.insecure:
+        raise ClusterError(
+            f"cluster.address={settings.address} without token authentication would let anyone who reaches the"
+            " cluster run code on it; set RAY_AUTH_MODE=token on every node, or say cluster.insecure=true"
+        )
+
+
+def stop_ray() -> None:
+    """Leave the cluster; end it where it was started here."""
+    import ray
+
+    if ray.is_initialized():
+        ray.shutdown()
