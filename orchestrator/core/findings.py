@@ -23,7 +23,7 @@ from orchestrator.core.comparison import ALPHA, Paired, compare, correct_for_sev
 from orchestrator.core.statistics import bootstrap_median, median
 from orchestrator.core.summary import CellSummary, Rate, Row, Summary, is_passed, number
 
-__all__ = ["Evidence", "Finding", "Status", "findings", "gap_finding", "rate_finding", "time_finding"]
+__all__ = ["Evidence", "Finding", "Status", "findings", "gap_finding", "p_text", "rate_finding", "time_finding"]
 
 Status = Literal["supported", "refuted", "cannot tell", "not measured"]
 
@@ -91,7 +91,7 @@ def rate_finding(subject: str, claimed: float, rate: Rate, counted: str) -> Find
 def gap_finding(subject: str, claimed: float | None, paired: Paired) -> Finding:
     """Judge the claim that B beats A: by ``claimed`` (a share), or at all where that is None."""
     points = f"{paired.difference * 100:+.1f} points ({paired.low * 100:+.1f} to {paired.high * 100:+.1f})"
-    test = f"{paired.test} p = {_p(paired.p_adjusted)}, {len(paired.b_only)} gained, {len(paired.a_only)} lost"
+    test = f"{paired.test} {p_text(paired.p_adjusted)}, {len(paired.b_only)} gained, {len(paired.a_only)} lost"
     significant = paired.p_adjusted < ALPHA
     if claimed is None:
         status: Status = "cannot tell"
@@ -312,5 +312,6 @@ def _say(status: Status, n: int, text: str) -> str:
     return f"{word}: {text}"
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def p_text(value: float) -> str:
+    """``p = 0.031``, or ``p < 0.001``."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
