@@ -90,6 +90,8 @@ class GpuTests:
     """Problem name in ``tasks.gpu``, without the suite prefix."""
     dtype: str
     seeds: tuple[int, ...]
+    version: str = ""
+    """SHA-256 of what makes the inputs, expected values and tolerances, so that a changed test is another test."""
 
 
 FeedbackTests = ExampleTests | GpuTests

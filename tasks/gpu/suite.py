@@ -1,0 +1,115 @@
+"""Makes the suite ``gpu`` for one dtype and one dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, cast
+
+from orchestrator.core.digests import digest
+from orchestrator.core.problems import Dialect, GpuTests, Limits, Problem, PublicProblem
+from tasks.gpu.catalog import get, names, version
+from tasks.gpu.problem import DIALECTS, DTYPES, GpuProblem
+from tasks.gpu.prompt import prompt_for
+
+__all__ = ["FEEDBACK_SEEDS", "SCORING_SEEDS", "GpuSuite", "LeftOut", "load"]
+
+SCORING_SEEDS: Final = (1009, 2003, 3001)
+"""Three draws of the inputs. The seeds are public: an executor mixes them with a secret of its own."""
+FEEDBACK_SEEDS: Final = (40_009, 50_021)
+"""Other draws of the same kind."""
+
+_MAX_TOKENS: Final = 4096
+_LIMITS: Final = Limits(
+    # Host side only. A candidate spends its processor time on imports of kernels, compilers and launches; what
+    # runs on the card is bounded by the wall clock.
+    cpu_s=60.0,
+    wall_s=305.0,
+    # torch, cupy and a CUDA context map several GiB of host memory before any work is done.
+    memory_bytes=16 << 30,
+    address_space_bytes=64 << 30,
+    file_bytes=1 << 30,
+    open_files=4096,
+    processes=1024,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A problem that the suite does not have in the asked dtype and dialect."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class GpuSuite:
+    """The suite at one dtype and dialect; an :class:`orchestrator.core.problems.Suite`."""
+
+    problems: Sequence[Problem]
+    dtype: str
+    dialect: str
+    left_out: tuple[LeftOut, ...] = ()
+    """Problems that do not come in this dtype or dialect, and why."""
+    name: str = "gpu"
+    max_tokens: int = _MAX_TOKENS
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the problems' digests, which cover inputs, references and tolerances."""
+        return digest(self.name, [problem.digest for problem in self.problems])
+
+
+def load(*, dtype: str | None = None, dialect: str | None = None, level: int | None = None) -> GpuSuite:
+    """The suite in one dtype (default ``fp32``) and dialect (default ``torch``).
+
+    Problems that do not come in that dtype or dialect are left out and listed in ``left_out``; problems of
+    other levels are not mentioned.
+
+    Raises:
+        ValueError: for a dtype, dialect or level that does not exist.
+    """
+    dtype = dtype or "fp32"
+    dialect = dialect or "torch"
+    if dtype not in DTYPES:
+        raise ValueError(f"suite.dtype is {dtype!r}; must be one of {', '.join(DTYPES)}")
+    if dialect not in DIALECTS:
+        raise ValueError(f"suite.dialect is {dialect!r}; must be one of {', '.join(DIALECTS)}")
+    if level not in (None, 1, 2, 3):
+        raise ValueError(f"suite.level is {level!r}; must be 1, 2, 3 or null for all")
+    problems, left_out = [], []
+    for name in names():
+        problem = get(name)
+        if level is not None and problem.level != level:
+            continue
+        if problem.supports(dialect, dtype):
+            problems.append(_problem(problem, dialect, dtype))
+        else:
+            left_out.append(LeftOut(name, _why_not(problem, dialect, dtype)))
+    return GpuSuite(tuple(problems), dtype, dialect, tuple(left_out))
+
+
+def _problem(problem: GpuProblem, dialect: str, dtype: str) -> Problem:
+    marked = version(problem.name)
+    return Problem(
+        public=PublicProblem(
+            id=f"gpu/{problem.name}",
+            suite="gpu",
+            prompt=prompt_for(problem, dialect, dtype),
+            entry_point="solve",
+            dialect=cast(Dialect, dialect),
+        ),
+        scoring=GpuTests("scoring", problem.name, dtype, SCORING_SEEDS, marked),
+        feedback=GpuTests("feedback", problem.name, dtype, FEEDBACK_SEEDS, marked),
+        reference=problem.reference(dialect, dtype),
+        limits=_LIMITS,
+    )
+
+
+def _why_not(problem: GpuProblem, dialect: str, dtype: str) -> str:
+    if dialect not in problem.references:
+        return f"comes in {', '.join(problem.dialects)}, not in {dialect}"
+    if dtype not in problem.dtypes:
+        return f"comes in {', '.join(problem.dtypes)}, not in {dtype}"
+    return f"does not come in {dtype} with {dialect}"
