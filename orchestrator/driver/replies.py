@@ -113,7 +113,7 @@ class ModelReplies:
             turn=turn,
             problem_id=problem.id,
             account=account,
-            priority=-turn,
+            priority=turn,
         )
 
     def extract(self, problem: PublicProblem, reply: Reply) -> Extraction:

@@ -40,7 +40,7 @@ class Scheduler:
         finished: Callable[[TrialTools, dict[str, Any]], None],
         on_stop: Callable[[], None],
     ) -> None:
-        """``finished`` takes every trial that has a verdict; ``on_stop`` is called once when nothing new may start."""
+        """``finished`` takes every trial that has a verdict; ``on_stop`` is called once, when nothing may start."""
         self._window = asyncio.Semaphore(window)
         self._seen = seen
         self._finished = finished

@@ -47,6 +47,7 @@ class TableWriter:
 
         self._filesystem, folder = open_filesystem(folder_uri)
         self._filesystem.create_dir(folder, recursive=True)
+        self._address = f"{folder_uri.rstrip('/')}/{name}"
         self._path = f"{folder}/{name}"
         self._partial = f"{self._path}.partial"
         self._names = [column.name for column in columns]
@@ -72,11 +73,11 @@ class TableWriter:
             self._flush()
 
     def close(self) -> str:
-        """Finish the file and return its path."""
+        """Finish the file and return its path or URI."""
         self._flush()
         self._writer.close()
         self._filesystem.move(self._partial, self._path)
-        return self._path
+        return self._address
 
     def _flush(self) -> None:
         import pyarrow as pa
