@@ -1,0 +1,53 @@
+"""Records of Message Batches that cross processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from orchestrator.core.generation import GenerationRequest
+from orchestrator.generate.attempts import AttemptReply, Failure
+
+__all__ = ["BatchEntry", "BatchOutcome", "BatchStatus", "CallResult"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult(Generic[T]):
+    """The answer of a call that costs nothing by itself, or why there is none."""
+
+    value: T | None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEntry:
+    """One request of a batch."""
+
+    custom_id: str
+    request: GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStatus:
+    """How far a batch is."""
+
+    batch_id: str
+    ended: bool
+    created_unix_s: float
+    total: int
+    """Requests in it, whatever became of them."""
+    processing: int
+    """Of these, not finished; the API counts none as finished before the whole batch has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """What became of one request of a batch: exactly one of ``reply`` and ``failure`` is set."""
+
+    custom_id: str
+    reply: AttemptReply | None
+    failure: Failure | None
+    again: bool = False
+    """Expired, cancelled or failed on the provider's side: worth another try. Never charged."""

@@ -1,0 +1,100 @@
+"""What is left of an account's per-minute limits, followed from the driver's side. Pure arithmetic, no clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+__all__ = ["Bucket"]
+
+_HISTORY_S: Final = 180.0
+"""Charges older than this are forgotten: no reply's headers are that late and still of use."""
+
+_MARGIN: Final = 0.005
+"""Share of the limit that is left unused: what is on its way to the server and not in its headers yet."""
+
+
+class Bucket:
+    """One limit: a token bucket on the server, which refills all the time and is full at ``limit``.
+
+    Until a header names the limit there is none. Then the level is what the newest header said, plus what has
+    flowed in since, minus what was charged here since. ``at_end`` buckets (output tokens) are charged by the
+    server as the reply is written, so what is in flight is set aside at its expected size on top.
+    """
+
+    def __init__(self, *, at_end: bool = False) -> None:
+        self._at_end = at_end
+        self.limit: float | None = None
+        """Per minute."""
+        self._remaining = 0.0
+        self._read_at = float("-inf")
+        self._charged = 0.0
+        """All charges so far."""
+        self._base = 0.0
+        """Of these, what the newest header already knows of."""
+        self._since: deque[tuple[float, float]] = deque()
+        """Charges that it does not: when, and the sum up to and with them."""
+        self._in_flight = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Refill per second; infinite while no limit is known."""
+        return float("inf") if self.limit is None else self.limit / 60.0
+
+    @property
+    def margin(self) -> float:
+        """What is never planned for."""
+        return 0.0 if self.limit is None else min(_MARGIN * self.limit, self.limit / 2)
+
+    def launch(self, now: float, amount: float) -> None:
+        """A request that will use about ``amount`` is sent now."""
+        self._in_flight += amount
+        if not self._at_end:
+            self._charge(now, amount)
+
+    def finish(self, now: float, expected: float, actual: float) -> None:
+        """A request that was launched with ``expected`` ended and used ``actual`` (0 if it was refused)."""
+        self._in_flight = max(0.0, self._in_flight - expected)
+        if self._at_end:
+            self._charge(now, actual)
+        elif actual == 0.0:
+            # Refused: the server took nothing. (What a reply used more or less than expected was known to the
+            # server from its start, so it is in the headers.)
+            self._charge(now, -expected)
+
+    def read(self, at: float, limit: float, remaining: float) -> None:
+        """A header, sent by the server at about ``at``. Older ones than the newest are ignored."""
+        if at <= self._read_at:
+            return
+        self.limit, self._remaining, self._read_at = limit, min(remaining, limit), at
+        self._forget_until(at)
+
+    def level(self, now: float) -> float:
+        """What could be used at once; negative when more is under way than there is."""
+        if self.limit is None:
+            return float("inf")
+        full = min(self.limit, self._remaining + self.rate * max(0.0, now - self._read_at))
+        since = max(0.0, self._charged - self._base)
+        return full - since - (self._in_flight if self._at_end else 0.0)
+
+    def wait_s(self, now: float, amount: float) -> float:
+        """Seconds until ``amount`` can be sent; 0 when it can be now.
+
+        A request larger than the limit itself waits for a full bucket: whether it is possible is for the server
+        to say.
+        """
+        if self.limit is None:
+            return 0.0
+        wanted = min(amount, self.limit - self.margin) + self.margin
+        lacking = wanted - self.level(now)
+        return max(0.0, lacking / self.rate)
+
+    def _charge(self, now: float, amount: float) -> None:
+        self._charged += amount
+        self._since.append((now, self._charged))
+        if self._since[0][0] < now - _HISTORY_S:
+            self._forget_until(now - _HISTORY_S)
+
+    def _forget_until(self, moment: float) -> None:
+        while self._since and self._since[0][0] <= moment:
+            _, self._base = self._since.popleft()

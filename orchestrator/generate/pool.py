@@ -1,0 +1,151 @@
+"""A pool of generation actors on a Ray cluster, behind the same interface as a single client."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from orchestrator.core.generation import GenerationRequest
+from orchestrator.generate.actor import GenerationActor
+from orchestrator.generate.attempts import Attempt, AttemptResult, Endpoint, Failure, FailureKind
+from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
+from orchestrator.generate.client import IN_FLIGHT_PER_CLIENT
+from orchestrator.generate.requests import is_loopback
+
+__all__ = ["ActorPool", "actors_for"]
+
+T = TypeVar("T")
+
+
+def actors_for(in_flight: int) -> int:
+    """Actors that ``in_flight`` requests need at the number that one client carries well."""
+    return max(1, math.ceil(in_flight / IN_FLIGHT_PER_CLIENT))
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    handle: Any
+    in_flight: int = 0
+
+
+class ActorPool:
+    """Sends each request through the actor with the fewest in flight.
+
+    An actor that dies is replaced; its requests are reported as ``actor_died`` (they may have been charged) and
+    whoever asked for them tries again. Actors are created with ``max_restarts=0``: Ray would bring one back
+    without telling which of its requests were lost.
+    """
+
+    def __init__(self, endpoint: Endpoint, actors: int) -> None:
+        """Start ``actors`` actors. Ray must be initialised.
+
+        A loopback address means this machine, so those actors are pinned to the driver's node.
+        """
+        if actors < 1:
+            raise ValueError(f"a pool needs at least one actor, not {actors}")
+        self._endpoint = endpoint
+        self._members = [_Member(self._start()) for _ in range(actors)]
+
+    def _start(self) -> Any:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        options: dict[str, Any] = {
+            # Waiting for the network needs no core of its own.
+            "num_cpus": 0,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "max_concurrency": 2 * IN_FLIGHT_PER_CLIENT,
+        }
+        if is_loopback(self._endpoint.base_url):
+            node = ray.get_runtime_context().get_node_id()
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        return ray.remote(GenerationActor).options(**options).remote(self._endpoint)
+
+    @property
+    def handles(self) -> list[Any]:
+        """The actors' handles, for measurements."""
+        return [member.handle for member in self._members]
+
+    async def ready(self) -> None:
+        """Wait until every actor stands.
+
+        Raises:
+            ray.exceptions.RayActorError: one could not be started.
+        """
+        await asyncio.gather(*(member.handle.ready.remote() for member in self._members))
+
+    async def send(self, attempt: Attempt) -> AttemptResult:
+        """Send one request once, through the least busy actor."""
+        result, died = await self._through(lambda handle: handle.send.remote(attempt))
+        return AttemptResult(None, died) if result is None else result
+
+    async def probe(self, model: str) -> AttemptResult | None:
+        """Ask for the model's description; None when it is there."""
+        result, died = await self._through(lambda handle: handle.probe.remote(model))
+        return result if died is None else AttemptResult(None, died)
+
+    async def count_tokens(self, request: GenerationRequest) -> int | None:
+        """The provider's own count of input tokens; None where it gives none."""
+        result, _ = await self._through(lambda handle: handle.count_tokens.remote(request))
+        return result
+
+    async def create_batch(self, entries: Sequence[BatchEntry]) -> CallResult[BatchStatus]:
+        """Submit a Message Batch."""
+        return await self._call(lambda handle: handle.create_batch.remote(entries))
+
+    async def batch_status(self, batch_id: str) -> CallResult[BatchStatus]:
+        """Ask how far a batch is."""
+        return await self._call(lambda handle: handle.batch_status.remote(batch_id))
+
+    async def batch_outcomes(self, batch_id: str) -> CallResult[list[BatchOutcome]]:
+        """All results of a batch that ended."""
+        return await self._call(lambda handle: handle.batch_outcomes.remote(batch_id))
+
+    async def recent_batches(self, limit: int) -> CallResult[list[BatchStatus]]:
+        """The account's latest batches, newest first."""
+        return await self._call(lambda handle: handle.recent_batches.remote(limit))
+
+    async def cancel_batch(self, batch_id: str) -> CallResult[BatchStatus]:
+        """Ask the provider to stop a batch."""
+        return await self._call(lambda handle: handle.cancel_batch.remote(batch_id))
+
+    async def close(self) -> None:
+        """End all actors."""
+        import ray
+
+        members, self._members = self._members, []
+        for member in members:
+            ray.kill(member.handle, no_restart=True)
+
+    async def _call(self, call: Callable[[Any], Awaitable[CallResult[T]]]) -> CallResult[T]:
+        result, died = await self._through(call)
+        return CallResult(None, died) if result is None else result
+
+    async def _through(self, call: Callable[[Any], Awaitable[T]]) -> tuple[T | None, Failure | None]:
+        """The call's result, or the death of the actor that made it."""
+        import ray
+
+        member = min(self._members, key=lambda m: m.in_flight)
+        member.in_flight += 1
+        try:
+            return await call(member.handle), None
+        except ray.exceptions.RayActorError as error:
+            self._replace(member)
+            words = str(error).split("\n", 1)[0]
+            failure = Failure(FailureKind.ACTOR_DIED, f"a generation actor ended: {words}", may_have_charged=True)
+            return None, failure
+        finally:
+            member.in_flight -= 1
+
+    def _replace(self, member: _Member) -> None:
+        """Put a new actor in the place of a dead one; the first of its requests to notice does."""
+        import ray
+
+        if member in self._members:
+            # It may only be out of reach: then it must not go on sending for nobody.
+            ray.kill(member.handle, no_restart=True)
+            self._members[self._members.index(member)] = _Member(self._start())

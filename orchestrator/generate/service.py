@@ -1,0 +1,210 @@
+"""The one place where replies are bought: journal first, then budget, then limits, then the network."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
+from orchestrator.core.money import AccountRef, BudgetExhausted
+from orchestrator.generate.attempts import FailureKind
+from orchestrator.generate.breaker import FatalApiError
+from orchestrator.generate.limiter import GenerationStopped
+from orchestrator.generate.ports import ReplyJournal, Reserver
+from orchestrator.generate.purchases import (
+    CONTEXT_EXCEEDED,
+    GenerationFailed,
+    Purchases,
+    Route,
+    ServiceSettings,
+    ServiceStats,
+    Step,
+)
+
+__all__ = [
+    "CONTEXT_EXCEEDED",
+    "FatalApiError",
+    "GenerationFailed",
+    "GenerationService",
+    "GenerationStopped",
+    "Route",
+    "ServiceSettings",
+    "ServiceStats",
+]
+
+_MOST_CONTINUATIONS: Final = 5
+
+
+class GenerationService:
+    """Buys replies. One per run, on the driver's event loop.
+
+    The same request asked for twice at the same time is bought once; what the journal has is never bought again.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        journal: ReplyJournal,
+        reserver: Reserver,
+        settings: ServiceSettings | None = None,
+    ) -> None:
+        self._routes = {route.provider: route for route in routes}
+        self._journal = journal
+        self._settings = settings or ServiceSettings()
+        self._purchases = Purchases(routes, journal, reserver, self._settings)
+        self._buying: dict[str, asyncio.Task[Reply]] = {}
+
+    @property
+    def stats(self) -> ServiceStats:
+        """Counts so far."""
+        return self._purchases.stats
+
+    # -- what the driver calls -------------------------------------------------------------------------------
+
+    async def generate(
+        self,
+        request: GenerationRequest,
+        *,
+        sample: int,
+        turn: int,
+        problem_id: str,
+        account: AccountRef,
+        priority: int = 0,
+    ) -> Reply:
+        """The reply to ``request`` as sample ``sample``: from the journal, from a purchase in flight, or bought.
+
+        A reply that was cut at ``max_tokens`` is asked for once more with a larger cap if the budget allows, and
+        one that paused is continued; the answer then carries the usage and cost of all parts.
+
+        Args:
+            request: what to ask.
+            sample: independent try, from 0.
+            turn: round of the trial, from 0; only recorded.
+            problem_id: only recorded.
+            account: who pays, unless it is paid for already.
+            priority: higher goes first where limits hold requests back.
+
+        Raises:
+            BudgetExhausted: the step is not run.
+            GenerationFailed: the step is ``infrastructure``.
+            FatalApiError: nothing will be answered; the sweep must stop.
+            GenerationStopped: the sweep is stopping.
+        """
+        step = Step(request.key(sample), request, sample, turn, problem_id, account, priority, 0)
+        reply = await self._buy_once(step)
+        parts = [reply]
+        text = reply.text
+        while reply.stop_reason == "pause_turn" and len(parts) <= _MOST_CONTINUATIONS:
+            so_far = (*step.request.messages, Message("assistant", reply.text))
+            step = _next(step, replace(step.request, messages=so_far))
+            reply = await self._buy_once(step)
+            parts.append(reply)
+            text += reply.text
+        if reply.stop_reason == "max_tokens" and self._settings.enlarge > 1:
+            larger = replace(step.request, max_tokens=int(step.request.max_tokens * self._settings.enlarge))
+            try:
+                reply = await self._buy_once(_next(step, larger))
+            except BudgetExhausted:
+                # The cut reply is paid for and stands.
+                return _joined(parts, text)
+            parts.append(reply)
+            text = text[: len(text) - len(parts[-2].text)] + reply.text
+        return _joined(parts, text)
+
+    async def check(self, provider: str, model: str) -> None:
+        """Find out for nothing whether the key is accepted and the model exists.
+
+        Raises:
+            FatalApiError: they are not. (Anything else that goes wrong is left to the first request.)
+        """
+        failure = await self._routes[provider].sender.probe(model)
+        if failure is not None and failure.failure is not None and failure.failure.kind is FailureKind.FATAL:
+            raise self._purchases.trip(failure.failure)
+
+    async def count_tokens(self, request: GenerationRequest) -> int | None:
+        """The provider's own count of input tokens (free of charge); None where it gives none."""
+        return await self._routes[request.provider].sender.count_tokens(request)
+
+    def worst_usd(self, request: GenerationRequest) -> Decimal | None:
+        """The most that one attempt at ``request`` can cost; None where the price is unknown."""
+        return self._purchases.worst_usd(request)
+
+    def limits(self) -> Mapping[tuple[str, str], Mapping[str, float]]:
+        """Limits per minute as servers told them: by provider and model, then by header family."""
+        return {name: lane.limiter.limits for name, lane in self._purchases.lanes.items()}
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are on their way."""
+        return self._purchases.in_flight
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for limits."""
+        return sum(lane.limiter.waiting for lane in self._purchases.lanes.values())
+
+    def stop(self) -> None:
+        """Send nothing new. What is in flight goes on; await :meth:`drain` for it."""
+        self._purchases.stop()
+
+    async def drain(self) -> None:
+        """Wait until every request in flight has ended and its reply is journaled."""
+        while self._buying:
+            await asyncio.wait(list(self._buying.values()))
+
+    async def close(self) -> None:
+        """Stop, drain and end all senders."""
+        self.stop()
+        await self.drain()
+        for route in self._routes.values():
+            await route.sender.close()
+
+    async def _buy_once(self, step: Step) -> Reply:
+        task = self._buying.get(step.key)
+        if task is None:
+            task = asyncio.create_task(self._known_or_bought(step))
+            self._buying[step.key] = task
+            task.add_done_callback(lambda done: self._bought(step.key, done))
+        else:
+            self.stats.joined += 1
+        # Shielded: a purchase in flight is paid for, so it is journaled whoever stops waiting for it.
+        return await asyncio.shield(task)
+
+    async def _known_or_bought(self, step: Step) -> Reply:
+        known = await self._journal.reply(step.key)
+        if known is not None:
+            self.stats.journaled += 1
+            return known
+        return await self._purchases.buy(step)
+
+    def _bought(self, key: str, task: asyncio.Task[Reply]) -> None:
+        del self._buying[key]
+        if not task.cancelled():
+            # Marks the error as seen: those who wait for it get it, and there may be none left.
+            task.exception()
+
+
+def _next(step: Step, request: GenerationRequest) -> Step:
+    return replace(step, key=request.key(step.sample), request=request, part=step.part + 1)
+
+
+def _joined(parts: Sequence[Reply], text: str) -> Reply:
+    """One reply for the trial; every part is in the journal by itself."""
+    last = parts[-1]
+    if len(parts) == 1:
+        return last
+    usage = Usage()
+    for part in parts:
+        usage += part.usage
+    dollars = [part.usd for part in parts]
+    known = [usd for usd in dollars if usd is not None]
+    return replace(
+        last,
+        text=text,
+        usage=usage,
+        latency_s=sum(part.latency_s for part in parts),
+        usd=sum(known) if len(known) == len(dollars) else None,
+    )
