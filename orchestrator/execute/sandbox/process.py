@@ -1,0 +1,229 @@
+"""Processes: prctl, forks into namespaces, clocks and memory of others, and whole families of descendants."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import signal
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from orchestrator.execute.sandbox.syscalls import libc, number
+
+__all__ = [
+    "become",
+    "cpu_seconds",
+    "descendants",
+    "die_with_parent",
+    "fork_into",
+    "host_pid",
+    "kill_children",
+    "no_new_privileges",
+    "prctl",
+    "resident_bytes",
+    "start_time",
+    "subreaper",
+    "tree_cpu_seconds",
+]
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+# PyDLL keeps the interpreter lock during the call, which a raw fork needs.
+_locked: Final = ctypes.PyDLL(None, use_errno=True)
+_locked.syscall.restype = ctypes.c_long
+
+
+def prctl(operation: int, *args: int) -> int:
+    """Call ``prctl(2)``.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    padded = [*args, 0, 0, 0, 0][:4]
+    result = int(libc.prctl(operation, *[ctypes.c_ulong(a) for a in padded]))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"prctl {operation}: {os.strerror(code)}")
+    return result
+
+
+def die_with_parent(expected_parent: int | None = None) -> None:
+    """Ask for SIGKILL when the *thread* that started this process ends; ends now if that has happened.
+
+    Only for children of a single-threaded process: of a pool thread's child it would be the death. Without
+    ``expected_parent`` (the parent is outside of this PID namespace and shows as 0) nothing is checked.
+    """
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if expected_parent is not None and os.getppid() != expected_parent:
+        os._exit(1)
+
+
+def no_new_privileges() -> None:
+    """Rule out that any later exec gains privileges; Landlock and seccomp ask for it."""
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def subreaper() -> None:
+    """Make orphans among this process's descendants its own children."""
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def become(uid: int, gid: int) -> None:
+    """Change to an ordinary user for good, without supplementary groups (as root) and capabilities.
+
+    It also clears the parent-death signal, so that :func:`die_with_parent` comes after it.
+
+    Raises:
+        OSError: not allowed, or the ids have no meaning in this user namespace.
+    """
+    if os.geteuid() == 0:
+        os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def fork_into(flags: int) -> int:
+    """Fork with ``CLONE_NEW*`` flags: 0 in the child, the child's id in the parent.
+
+    The interpreter's own state is carried over as by ``os.fork``; handlers that C libraries registered with
+    ``pthread_atfork`` are skipped, so only a process with one thread may call it.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    api = ctypes.pythonapi
+    nr = number("clone")
+    api.PyOS_BeforeFork()
+    zero = ctypes.c_long(0)
+    pid = int(
+        _locked.syscall(ctypes.c_long(nr or 0), ctypes.c_long(flags | signal.SIGCHLD), zero, zero, zero, zero)
+    )
+    if pid == 0:
+        api.PyOS_AfterFork_Child()
+        return 0
+    code = ctypes.get_errno()
+    api.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(code, f"clone: {os.strerror(code)}")
+    return pid
+
+
+def host_pid(pidfd: int) -> int:
+    """Return the process's id as this process's /proc shows it; -1 when it is gone or not visible."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as info:
+        for line in info:
+            if line.startswith("Pid:"):
+                return int(line.split()[1])
+    raise OSError("not a pidfd")
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Return user + system seconds of one living process, to the nanosecond; None when it is gone."""
+    try:
+        # The clock id of a process, as clock_getcpuclockid(3) makes it.
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return None
+
+
+def tree_cpu_seconds(pids: Iterable[int]) -> float:
+    """Return user + system seconds of these processes and of their children that have been waited for."""
+    total = 0.0
+    for pid in pids:
+        fields = _stat(pid)
+        if fields is not None:
+            total += sum(int(f) for f in fields[11:15]) / _TICKS
+    return total
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Return the resident set of a process; None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return None
+
+
+def start_time(pid: int) -> int | None:
+    """Return when the process started, in ticks since boot, which tells it from a later one of the same id."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
+def descendants(pid: int) -> list[int]:
+    """Return all living descendants of ``pid``, parents before children.
+
+    Each process's list is read once, so one that forks at that moment may be missed.
+    """
+    found: list[int] = []
+    pending = [pid]
+    while pending:
+        children = _children(pending.pop())
+        found += children
+        pending += children
+    return found
+
+
+def kill_children() -> int:
+    """Kill every descendant of this process and wait for all; return how many signals were sent.
+
+    This process must be a subreaper. Families that fork faster than they are listed are stopped first, then
+    killed, until no child is left.
+    """
+    sent = 0
+    while True:
+        family = descendants(os.getpid())
+        for number_ in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in family:
+                try:
+                    os.kill(pid, number_)
+                    sent += number_ == signal.SIGKILL
+                except ProcessLookupError:
+                    continue
+        if not _reap_one_or_more():
+            return sent
+
+
+def _reap_one_or_more() -> bool:
+    """Wait for a child, then for all that are dead already; False when there is none."""
+    try:
+        os.waitpid(-1, 0)
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for task in tasks:
+        try:
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as children:
+                found += [int(child) for child in children.read().split()]
+        except OSError:
+            continue
+    return found
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return the fields of /proc/<pid>/stat after the name (field 3 on), None when the process is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().decode("ascii", "replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+if platform.system() != "Linux":
+    raise ImportError("the sandbox needs Linux")
