@@ -15,7 +15,7 @@ from orchestrator.config.errors import ConfigError, did_you_mean, show
 from orchestrator.config.groups import GROUPS, check_extra_dir, conf_dir, options
 from orchestrator.config.keys import field_type, known_keys, section, takes_text
 
-__all__ = ["AXIS_GROUPS", "Arguments", "Setting", "check_axis", "parse_arguments"]
+__all__ = ["AXIS_GROUPS", "SHORT_AXES", "Arguments", "Setting", "check_axis", "parse_arguments"]
 
 AXIS_GROUPS: Final = ("model", "system", "suite", "hardware", "prompt")
 """Groups that may differ between cells; ``cluster`` and ``rates`` belong to the whole run."""
@@ -33,7 +33,7 @@ _AXIS_FIELDS: Final = (
     "feedback",
     "seed",
 )
-_SHORT_AXES: Final = {
+SHORT_AXES: Final = {
     "dtype": "suite.dtype",
     "dialect": "suite.dialect",
     "level": "suite.level",
@@ -209,7 +209,7 @@ def _axes(text: str) -> list[tuple[str, list[Any]]]:
 
 
 def _full_axis(name: str) -> str:
-    return _SHORT_AXES.get(name, name)
+    return SHORT_AXES.get(name, name)
 
 
 def _hashable(values: list[Any]) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from orchestrator.config.errors import ConfigError, did_you_mean, show
 from orchestrator.config.schema import Config
 
-__all__ = ["check_secrets", "check_together", "check_values", "value_of"]
+__all__ = ["SUITE_NEEDS_PATH", "check_secrets", "check_together", "check_values", "value_of"]
 
 DIALECTS: Final = ("torch", "cupy", "triton", "cuda")
 DTYPES: Final = ("fp64", "fp32", "bf16", "fp16")
@@ -108,7 +108,7 @@ _PLACEHOLDERS: Final = {
     "prompt.first": ("prompt", "entry_point", "dialect", "hardware"),
     "prompt.repair": ("feedback",),
 }
-_SUITE_NEEDS_PATH: Final = ("humaneval_plus", "mbpp", "custom")
+SUITE_NEEDS_PATH: Final = ("humaneval_plus", "mbpp", "custom")
 _SECRET: Final = re.compile(r"sk-ant-[A-Za-z0-9_-]{8,}")
 
 
@@ -132,7 +132,9 @@ def check_values(config: Config) -> None:
         value = value_of(config, key)
         if value not in known:
             names = [show(choice) for choice in known]
-            raise ConfigError(f"{key}={show(value)} must be one of {', '.join(names)}{did_you_mean(show(value), names, most=0)}")
+            raise ConfigError(
+                f"{key}={show(value)} must be one of {', '.join(names)}{did_you_mean(show(value), names, most=0)}"
+            )
     _check_range(config, _AT_LEAST_ONE, "a whole number, 1 or more", lambda value: value >= 1)
     _check_range(config, _ABOVE_ZERO, "a number above 0", lambda value: value > 0)
     _check_range(config, _NOT_NEGATIVE, "0 or more", lambda value: value >= 0)
@@ -163,10 +165,13 @@ def check_together(config: Config) -> None:
         ConfigError: for the first such pair.
     """
     suite, model = config.suite, config.model
-    if suite.name in _SUITE_NEEDS_PATH and suite.path is None:
+    if suite.name in SUITE_NEEDS_PATH and suite.path is None:
         raise ConfigError(f"suite={suite.name} needs suite.path=FILE, its problems as a JSONL file")
-    if suite.path is not None and suite.name not in _SUITE_NEEDS_PATH:
+    if suite.path is not None and suite.name not in SUITE_NEEDS_PATH:
         raise ConfigError(f"suite.path={show(suite.path)} has no meaning for suite={suite.name}, which has its own")
+    for key, value in (("dtype", suite.dtype), ("dialect", suite.dialect), ("level", suite.level)):
+        if value is not None and suite.name != "gpu":
+            raise ConfigError(f"suite.{key}={show(value)} is for suite=gpu only, not for suite={suite.name}")
     if suite.name == "gpu" and config.execute.device == "cpu" and suite.dialect not in (None, "torch"):
         raise ConfigError(
             f"suite.dialect={suite.dialect} needs a GPU, but execute.device=cpu; use suite.dialect=torch "

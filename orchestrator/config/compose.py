@@ -99,10 +99,9 @@ def set_field(config: DictConfig, key: str, value: Any) -> None:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    if key.startswith("model.price.") or (key == "model.price" and value is not None):
+    if key.startswith("model.price") and value is not None and config.model.price is None:
         # OmegaConf cannot set a field inside an optional section that is null.
-        if config.model.price is None:
-            config.model.price = PriceConfig()
+        config.model.price = PriceConfig()
     try:
         OmegaConf.update(config, key, value, merge=isinstance(value, dict) and key not in known_keys())
     except OmegaConfBaseException as error:
@@ -136,16 +135,15 @@ def _refuse_targets(node: Any, path: str = "") -> None:
     """Nothing here is ever instantiated by name, and a file that tries is refused rather than ignored."""
     from omegaconf import DictConfig, ListConfig
 
-    if isinstance(node, DictConfig):
-        if node._is_none() or node._is_missing():
-            return
-        items = [(str(name), node._get_node(name)) for name in node]
-    elif isinstance(node, ListConfig):
-        items = [] if node._is_none() or node._is_missing() else [(str(i), node._get_node(i)) for i in range(len(node))]
-    elif isinstance(node, dict):
+    items: list[tuple[str, Any]]
+    if isinstance(node, dict):
         items = list(node.items())
-    else:
+    elif not isinstance(node, DictConfig | ListConfig) or node._is_none() or node._is_missing():
         return
+    elif isinstance(node, DictConfig):
+        items = [(str(name), node._get_node(name)) for name in node]
+    else:
+        items = [(str(number), node._get_node(number)) for number in range(len(node))]
     for name, value in items:
         where = f"{path}.{name}" if path else name
         if name == "_target_":

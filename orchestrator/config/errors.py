@@ -38,6 +38,8 @@ def show(value: object) -> str:
         text = "null"
     elif isinstance(value, bool):
         text = str(value).lower()
+    elif isinstance(value, float):
+        text = f"{value:g}"
     elif isinstance(value, list):
         text = "[" + ",".join(show(item) for item in value) + "]"
     else:

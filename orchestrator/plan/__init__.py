@@ -1,0 +1,6 @@
+"""From a checked configuration to a plan: cells, problems, samples; written to and read from a run's folder."""
+
+from orchestrator.plan.build import load_plan
+from orchestrator.plan.model import Cell, Plan, Trial
+
+__all__ = ["Cell", "Plan", "Trial", "load_plan"]
