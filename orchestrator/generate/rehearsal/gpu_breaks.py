@@ -1,0 +1,157 @@
+"""Ways in which a GPU program goes wrong, each made from a right one.
+
+Programs of the dialects ``torch``, ``cupy`` and ``triton`` are Python: they are broken by what stands around the
+entry function, which writes its result into its last argument. ``cuda`` is C++ source and is broken as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from orchestrator.generate.rehearsal.python_breaks import break_python
+from orchestrator.generate.rehearsal.python_source import find_entry
+
+__all__ = ["GPU_BREAKS", "break_gpu"]
+
+_WRAPPER = """
+
+_{entry}_inner = {entry}
+
+
+def {entry}(*arguments):
+    {before}
+    _{entry}_inner(*arguments)
+    results = arguments[-1]
+    for out in results if isinstance(results, (list, tuple)) else [results]:
+        {after}
+"""
+
+_TORCH_LOW = "out.copy_(out.to(torch.float8_e5m2).to(out.dtype))"
+_CUPY_LOW = (
+    "fraction, power = cupy.frexp(out.astype('f8')); out[...] = cupy.ldexp(cupy.rint(fraction * 8) / 8, power)"
+)
+
+
+def break_gpu(source: str, entry_point: str, dialect: str, kind: str, variant: int) -> str | None:
+    """Break a program; None where it offers no place for this mistake.
+
+    Args:
+        source: a program that is right.
+        entry_point: name of its function or kernel.
+        dialect: ``torch``, ``cupy``, ``triton`` or ``cuda``.
+        kind: a member of :data:`GPU_BREAKS`.
+        variant: chooses between forms of the same mistake.
+    """
+    if dialect == "cuda":
+        return _CUDA_BREAKS[kind](source, entry_point) if kind in _CUDA_BREAKS else None
+    if find_entry(source, entry_point) is None:
+        return None
+    if kind == "compile_error":
+        misspelt = re.sub(r"\btl\.load\b", "tl.laod", source) if dialect == "triton" else source
+        return misspelt if misspelt != source else break_python(source, entry_point, "syntax_error", variant)
+    if kind in ("exception", "endless_loop"):
+        return break_python(source, entry_point, kind, variant)
+    return _wrap(source, entry_point, dialect, kind)
+
+
+def _wrap(source: str, entry_point: str, dialect: str, kind: str) -> str | None:
+    library = "cupy" if dialect == "cupy" else "torch"
+    before, after = "pass", "pass"
+    if kind == "wrong_dtype":
+        after = _CUPY_LOW if dialect == "cupy" else _TORCH_LOW
+    elif kind == "off_by_one":
+        after = "out[..., -1:] = out[..., -1:] * 2 + 1"
+    elif kind == "wrong_operator":
+        after = "out[...] = out * 2 + 1"
+    elif kind == "out_of_memory":
+        # 16 TiB: more than any card or host gives, refused at once.
+        place = "" if dialect == "cupy" else ", device=arguments[0].device"
+        before = f"scratch = {library}.empty(1 << 44, dtype={library}.uint8{place})"
+    elif kind == "slow":
+        before = f"for _ in range(30):\n        _{entry_point}_inner(*arguments)"
+    else:
+        return None
+    wrapper = _WRAPPER.format(entry=entry_point, before=before, after=after)
+    # After the source, so that a `from __future__` import at its top stays first.
+    return f"{source.rstrip()}\n\nimport {library}\n{wrapper}"
+
+
+def _cuda_compile_error(source: str, entry_point: str) -> str | None:
+    del entry_point
+    place = source.rfind(";")
+    return source[:place] + source[place + 1 :] if place >= 0 else None
+
+
+def _cuda_wrong_dtype(source: str, entry_point: str) -> str | None:
+    del entry_point
+    for wide, narrow in (("double", "float"), ("float", "unsigned short"), ("__half", "unsigned char")):
+        changed = re.sub(rf"\b{wide}\b", narrow, source)
+        if changed != source:
+            return changed
+    return None
+
+
+def _cuda_off_by_one(source: str, entry_point: str) -> str | None:
+    body = _kernel_body(source, entry_point)
+    if body is None:
+        return None
+    changed, count = re.subn(r"<\s*(\w+)(\s*[);&])", r"< \1 - 1\2", source[body:], count=1)
+    return source[:body] + changed if count else None
+
+
+def _cuda_out_of_memory(source: str, entry_point: str) -> str | None:
+    place = _kernel_start(source, entry_point)
+    if place is None:
+        return None
+    return f"{source[:place]}__device__ unsigned char scratch_table[1ULL << 42];\n\n{source[place:]}"
+
+
+def _cuda_first(statement: str) -> Callable[[str, str], str | None]:
+    def insert(source: str, entry_point: str) -> str | None:
+        body = _kernel_body(source, entry_point)
+        return None if body is None else f"{source[:body]}\n    {statement}{source[body:]}"
+
+    return insert
+
+
+def _kernel_start(source: str, entry_point: str) -> int | None:
+    """Where the line of the kernel's definition begins; the named one's, else the first's."""
+    named = re.search(rf"^[^\n]*__global__[^{{;]*\b{re.escape(entry_point)}\s*\(", source, re.MULTILINE)
+    match = named or re.search(r"^[^\n]*__global__", source, re.MULTILINE)
+    return match.start() if match else None
+
+
+def _kernel_body(source: str, entry_point: str) -> int | None:
+    """Just after the opening brace of the kernel."""
+    start = _kernel_start(source, entry_point)
+    if start is None:
+        return None
+    brace = source.find("{", source.find("__global__", start))
+    return brace + 1 if brace >= 0 else None
+
+
+_CUDA_BREAKS: Final[Mapping[str, Callable[[str, str], str | None]]] = MappingProxyType(
+    {
+        "compile_error": _cuda_compile_error,
+        "wrong_dtype": _cuda_wrong_dtype,
+        "off_by_one": _cuda_off_by_one,
+        "out_of_memory": _cuda_out_of_memory,
+        "exception": _cuda_first("__trap();"),
+        "slow": _cuda_first("for (volatile int spin = 0; spin < 20000; ++spin) {}"),
+    }
+)
+
+GPU_BREAKS: Final[tuple[str, ...]] = (
+    "compile_error",
+    "wrong_dtype",
+    "off_by_one",
+    "wrong_operator",
+    "exception",
+    "endless_loop",
+    "out_of_memory",
+    "slow",
+)
+"""The mistakes, by name; not each is possible in each dialect."""
