@@ -34,6 +34,7 @@ __all__ = [
     "Rate",
     "Row",
     "Summary",
+    "by_cell",
     "by_problem",
     "is_graded",
     "is_passed",
@@ -218,6 +219,14 @@ def is_passed(row: Row) -> bool:
     return row.get("verdict") == Verdict.PASSED
 
 
+def by_cell(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows grouped by cell, in order of first appearance."""
+    groups: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[str(row.get("cell"))].append(row)
+    return dict(groups)
+
+
 def by_problem(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Rows grouped by problem, in order of first appearance."""
     groups: defaultdict[str, list[Row]] = defaultdict(list)
@@ -246,12 +255,10 @@ def summarise(rows: Iterable[Row], cells: Sequence[Mapping[str, Any]], *, seed: 
             is taken to be all that was planned. A cell that only the rows name is appended.
         seed: of the bootstrap.
     """
-    by_cell: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_cell[str(row.get("cell"))].append(row)
+    groups = by_cell(rows)
     known = [str(cell["id"]) for cell in cells]
-    described = [*cells, *({"id": name} for name in by_cell if name not in known)]
-    return Summary(tuple(_cell(cell, by_cell[str(cell["id"])], seed) for cell in described), seed)
+    described = [*cells, *({"id": name} for name in groups if name not in known)]
+    return Summary(tuple(_cell(cell, groups.get(str(cell["id"]), []), seed) for cell in described), seed)
 
 
 def _rate(values: Sequence[float], seed: int) -> Rate:

@@ -1,0 +1,11 @@
+"""What people look at after a run: the terminal table, comparisons of runs, one problem in full, report.html.
+
+Everything here only reads a run folder (``core.tables`` says what is in it), and whatever a model wrote is
+treated as hostile: it is shown as text and never as markup, code or terminal commands.
+"""
+
+from orchestrator.report.errors import ReportError
+from orchestrator.report.load import Run, load_run
+from orchestrator.report.table import terminal_table
+
+__all__ = ["ReportError", "Run", "load_run", "terminal_table"]

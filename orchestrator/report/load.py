@@ -1,0 +1,216 @@
+"""Reads run folders: plan, results, and as much of the steps as is asked for.
+
+Tables may be one file or a folder of parts. Columns that are missing or all null are left out of the rows, so
+that ``row.get(name)`` is None for them and a big run costs no more memory than what it holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.findings import Evidence
+from orchestrator.core.summary import Summary, by_cell, number, summarise
+from orchestrator.core.tables import RESULTS, STEPS
+from orchestrator.report.errors import ReportError
+
+__all__ = ["Run", "combine", "load_run"]
+
+TEXTS = frozenset({"program", "reply", "messages", "feedback"})
+BATCH = 2048
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder, or several combined."""
+
+    name: str
+    path: Path
+    plan: dict[str, Any]
+    rows: list[dict[str, Any]]
+    """Of ``results.parquet``."""
+    parts: tuple[Run, ...] = field(default=())
+    """The runs that this one combines; empty for a single run."""
+
+    @property
+    def cells(self) -> list[dict[str, Any]]:
+        """The plan's cells."""
+        return [cell for cell in self.plan.get("cells") or [] if isinstance(cell, dict) and cell.get("id")]
+
+    @property
+    def hardware(self) -> dict[str, dict[str, Any]]:
+        """Hardware classes by name."""
+        return {str(h.get("name")): h for h in self.plan.get("hardware") or [] if isinstance(h, dict)}
+
+    @property
+    def rates(self) -> dict[str, Any]:
+        """The assumptions that turn hardware into dollars."""
+        return dict(self.plan.get("rates") or {})
+
+    def summary(self) -> Summary:
+        """Summarise the results by cell."""
+        return summarise(self.rows, self.cells, seed=int(self.plan.get("seed") or 0))
+
+    def evidence(self, summary: Summary) -> Evidence:
+        """What claims are judged by."""
+        spent: dict[str, list[float]] = {cell.id: [] for cell in summary.cells}
+        for step in self.steps(("cell", "kind", "started_at", "ended_at", "resumed")):
+            start, end = number(step.get("started_at")), number(step.get("ended_at"))
+            if step.get("kind") != "generation" or step.get("resumed") or start is None or end is None:
+                continue
+            for cell in step["cell"]:
+                spent.setdefault(cell, []).append(end - start)
+        return Evidence(summary, by_cell(self.rows), spent, self.hardware, self.rates)
+
+    def steps(self, columns: Sequence[str], wanted: Sequence[int] | None = None) -> Iterator[dict[str, Any]]:
+        """Rows of ``steps.parquet`` with these columns, ``cell`` as a list of ids; nothing when there is none.
+
+        Args:
+            wanted: positions of the rows to read, rising; None for all. Only one batch is held at a time.
+        """
+        if self.parts:
+            yield from self._combined_steps(columns, wanted)
+            return
+        path = self.path / "steps.parquet"
+        if not path.exists():
+            return
+        offset = 0
+        remaining = None if wanted is None else list(wanted)
+        for batch in _batches(path, columns, tuple(c.name for c in STEPS)):
+            chosen = batch
+            if remaining is not None:
+                here = [i - offset for i in remaining if i < offset + len(batch)]
+                remaining = remaining[len(here) :]
+                chosen = batch.take(here)
+            offset += len(batch)
+            for row in chosen.to_pylist():
+                row["cell"] = _cells_of(row.get("cell"))
+                yield row
+
+    def _combined_steps(self, columns: Sequence[str], wanted: Sequence[int] | None) -> Iterator[dict[str, Any]]:
+        offset = 0
+        for part in self.parts:
+            count = part.count_steps()
+            own = None if wanted is None else [i - offset for i in wanted if offset <= i < offset + count]
+            offset += count
+            for row in part.steps(columns, own):
+                row["cell"] = [f"{part.name}/{cell}" for cell in row["cell"]]
+                yield row
+
+    def count_steps(self) -> int:
+        """How many rows ``steps.parquet`` has."""
+        if self.parts:
+            return sum(part.count_steps() for part in self.parts)
+        path = self.path / "steps.parquet"
+        if not path.exists():
+            return 0
+        return int(_dataset(path).count_rows())
+
+
+def load_run(path: Path | str) -> Run:
+    """Read a run folder.
+
+    Raises:
+        ReportError: when it is not one, or a file in it cannot be read.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ReportError(
+            f"{folder} is not a folder; give the run folder that the sweep printed, e.g. runs/humaneval-..."
+        )
+    plan_path = folder / "plan.json"
+    if not plan_path.is_file():
+        raise ReportError(f"{folder} holds no plan.json, so it is not a run folder.")
+    try:
+        plan = json.loads(plan_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{plan_path} cannot be read: {_one_line(error)}.") from error
+    if not isinstance(plan, dict):
+        raise ReportError(f"{plan_path} holds no JSON object.")
+    results = folder / "results.parquet"
+    if not results.exists():
+        raise ReportError(
+            f"{folder} holds no results.parquet: the run has not ended yet, or ended before any result."
+        )
+    rows: list[dict[str, Any]] = []
+    for batch in _batches(results, None, tuple(c.name for c in RESULTS)):
+        rows.extend(_rows(batch))
+    name = folder.resolve().name
+    return Run(name, folder, plan, rows)
+
+
+def combine(runs: Sequence[Run]) -> Run:
+    """Put several runs side by side as one: every cell's id starts with its run's name.
+
+    Raises:
+        ReportError: when two runs have the same name.
+    """
+    if len(runs) == 1:
+        return runs[0]
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        raise ReportError(f"Two of the runs have the same name ({', '.join(sorted(names))}); rename a folder.")
+    rows = [{**row, "cell": f"{run.name}/{row.get('cell')}"} for run in runs for row in run.rows]
+    cells = [
+        {**cell, "id": f"{run.name}/{cell['id']}", "axes": {**(cell.get("axes") or {}), "run": run.name}}
+        for run in runs
+        for cell in run.cells
+    ]
+    first = runs[0].plan
+    hardware = {name: card for run in runs for name, card in run.hardware.items()}
+    prices = {json.dumps(p, sort_keys=True): p for run in runs for p in run.plan.get("prices") or []}
+    plan = {**first, "cells": cells, "hardware": list(hardware.values()), "prices": list(prices.values())}
+    return Run(" + ".join(names), runs[0].path, plan, rows, tuple(runs))
+
+
+def _dataset(path: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    try:
+        return ds.dataset(path, format="parquet")
+    except (OSError, pa.ArrowException) as error:
+        raise ReportError(f"{path} cannot be read: {_one_line(error)}.") from error
+
+
+def _batches(path: Path, columns: Sequence[str] | None, known: Iterable[str]) -> Iterator[Any]:
+    import pyarrow as pa
+
+    data = _dataset(path)
+    there = set(data.schema.names)
+    asked = [name for name in (columns or known) if name in there]
+    # Text columns make wide rows: a smaller batch keeps what is held at a time small.
+    size = BATCH // 8 if TEXTS & set(asked) else BATCH * 8
+    try:
+        yield from data.to_batches(columns=asked, batch_size=size, batch_readahead=1, fragment_readahead=1)
+    except (OSError, pa.ArrowException) as error:
+        raise ReportError(f"{path} cannot be read: {_one_line(error)}.") from error
+
+
+def _rows(batch: Any) -> list[dict[str, Any]]:
+    columns: dict[str, list[Any]] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if column.null_count == len(column):
+            continue
+        values = column.to_pylist()
+        if values and isinstance(next((v for v in values if v is not None), None), str):
+            # Most text repeats from row to row; one object for each distinct value saves most of the memory.
+            seen: dict[str, str] = {}
+            values = [None if v is None else seen.setdefault(v, v) for v in values]
+        columns[name] = values
+    names = list(columns)
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _cells_of(value: Any) -> list[str]:
+    if isinstance(value, str) and value.startswith("["):
+        found = json.loads(value)
+        return [str(cell) for cell in found]
+    return [] if value is None else [str(value)]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

@@ -1,0 +1,131 @@
+"""The table at the end of a run, in the form of the article's Table 1, its figures beside ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrator.core.summary import CellSummary, Rate, Summary
+from orchestrator.report import words
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+__all__ = ["terminal_table"]
+
+
+def terminal_table(summary: Summary) -> RenderableType:
+    """The whole result of a run for a terminal: what was solved, what it took, what it cost, and the notes."""
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.text import Text
+
+    parts: list[RenderableType] = []
+    if summary.synthetic:
+        parts.append(Panel(Text(words.SYNTHETIC, style="bold"), style="yellow"))
+    parts += [_solved(summary), _effort(summary), _money(summary)]
+    if any(cell.gpu is not None for cell in summary.cells):
+        parts += _gpu(summary)
+    marks = ["* synthetic: no model was called."] if summary.synthetic else []
+    for sentence in (*marks, *words.notes(summary.cells), *summary.notes):
+        parts.append(Text(words.clean(sentence)))
+    return Group(*parts)
+
+
+def _solved(summary: Summary) -> Table:
+    ks = sorted({k for cell in summary.cells for k in cell.pass_at_k})
+    selected = sorted({k for cell in summary.cells for k in cell.selected_at_k})
+    hybrid = any(cell.first_turn is not None for cell in summary.cells)
+    headings = ["pass@1", "95%", "article"]
+    headings += [f"pass@{k}" for k in ks] + [f"selected@{k}" for k in selected]
+    headings += ["turn 1", "repaired"] if hybrid else []
+    table = _table("What was solved", *headings, "coverage")
+    for cell in summary.cells:
+        values = [words.solved(cell), words.interval(cell.pass_at_1), words.claimed_rate(cell.system)]
+        values += [_rate(cell.pass_at_k.get(k)) for k in ks] + [_rate(cell.selected_at_k.get(k)) for k in selected]
+        if hybrid:
+            values += ["", ""] if cell.first_turn is None else [_rate(cell.first_turn), _rate(cell.repaired)]
+        table.add_row(*_who(cell), *values, f"{cell.graded}/{cell.planned}")
+    return table
+
+
+def _effort(summary: Summary) -> Table:
+    table = _table("What it took", "time / problem", "p95", "article", "peak memory", "article")
+    for cell in summary.cells:
+        memory = cell.peak_memory_bytes
+        if cell.gpu is not None and cell.gpu.peak_memory_bytes is not None:
+            memory = cell.gpu.peak_memory_bytes
+        table.add_row(
+            *_who(cell),
+            words.seconds(cell.execute_s_median),
+            words.seconds(cell.execute_s_p95),
+            words.claimed_time(cell.system),
+            words.size(memory),
+            words.claimed_memory(cell.system),
+        )
+    return table
+
+
+def _money(summary: Summary) -> Table:
+    table = _table("What it cost (API)", "total", "per problem", "per solved", "tokens in", "out")
+    for cell in summary.cells:
+        if cell.model is None:
+            table.add_row(*_who(cell), *["no model"] * 3, "", "")
+            continue
+        spent = [words.dollars(v) for v in (cell.api_usd, cell.usd_per_problem, cell.usd_per_solved)]
+        classes = (cell.input_tokens, cell.cache_read_tokens, cell.cache_write_tokens)
+        known = [tokens for tokens in classes if tokens is not None]
+        table.add_row(
+            *_who(cell), *spent, words.count(sum(known) if known else None), words.count(cell.output_tokens)
+        )
+    return table
+
+
+def _gpu(summary: Summary) -> list[RenderableType]:
+    fast = sorted({p for cell in summary.cells if cell.gpu for p in cell.gpu.fast_p}, key=float)
+    shares = _table("Correct and faster than p times the GPU reference", *[f"fast_{p}" for p in fast])
+    speeds = _table("Speed on the card", "GPU reference", "failures as 0", "CPU reference", "roofline", "energy")
+    for cell in summary.cells:
+        gpu = cell.gpu
+        if gpu is None:
+            continue
+        shares.add_row(*_who(cell), *[_rate(gpu.fast_p.get(p)) for p in fast])
+        speeds.add_row(
+            *_who(cell),
+            _times(gpu.speedup),
+            _times(gpu.speedup_failures_zero),
+            _times(gpu.cpu_speedup),
+            words.percent(gpu.roofline_share_median),
+            "not measured" if gpu.joules is None else f"{gpu.joules:,.0f} J",
+        )
+    return [shares, speeds]
+
+
+def _table(title: str, *headings: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("system", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    for heading in headings:
+        style = "dim" if heading == "article" else ""
+        table.add_column(heading, justify="right", style=style)
+    return table
+
+
+def _who(cell: CellSummary) -> tuple[str, str]:
+    from rich.markup import escape
+
+    system = cell.system + (" (oracle)" if cell.feedback == "oracle" else "")
+    parts = cell.label.split(" · ")[1:] if cell.model else ["-", *cell.label.split(" · ")[1:]]
+    model = " · ".join(parts) + (" *" if cell.synthetic else "")
+    return escape(words.clean(system)), escape(words.clean(model))
+
+
+def _rate(rate: Rate | None) -> str:
+    return words.percent(None if rate is None else rate.value)
+
+
+def _times(value: float | None) -> str:
+    return words.NA if value is None else f"{value:.2f}x"

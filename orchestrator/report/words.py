@@ -1,0 +1,154 @@
+"""Figures as text: one way to write a rate, a time, a size or a sum, everywhere."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from orchestrator.core.claims import claimed_system
+from orchestrator.core.summary import CellSummary, Rate
+
+__all__ = [
+    "NA",
+    "SYNTHETIC",
+    "claimed_memory",
+    "claimed_rate",
+    "claimed_time",
+    "clean",
+    "count",
+    "dollars",
+    "interval",
+    "notes",
+    "percent",
+    "points",
+    "seconds",
+    "size",
+    "solved",
+]
+
+NA = "n/a"
+SYNTHETIC = "SYNTHETIC: no model was called; these pass rates and dollars are a rehearsal's, not a result."
+
+
+def percent(value: float | None) -> str:
+    """``84.1%``."""
+    return NA if value is None else f"{value:.1%}"
+
+
+def points(value: float) -> str:
+    """A difference of rates: ``+6.1``."""
+    return f"{value * 100:+.1f}"
+
+
+def interval(rate: Rate | None) -> str:
+    """``77.8-88.9``, in percent."""
+    if rate is None:
+        return NA
+    high = "100" if rate.high == 1 else f"{rate.high * 100:.1f}"
+    return f"{rate.low * 100:.1f}-{high}"
+
+
+def solved(cell: CellSummary) -> str:
+    """``138/164 84.1%``; over tries where a problem has several samples."""
+    if cell.pass_at_1 is None:
+        return NA
+    return f"{cell.passed}/{cell.graded} {percent(cell.pass_at_1.value)}"
+
+
+def seconds(value: float | None) -> str:
+    """Three digits with the unit that reads best."""
+    if value is None:
+        return NA
+    if value < 1e-3:
+        return f"{value * 1e6:.3g} us"
+    if value < 1:
+        return f"{value * 1e3:.3g} ms"
+    if value < 120:
+        return f"{value:.3g} s"
+    return f"{value / 60:,.1f} min" if value < 7200 else f"{value / 3600:,.1f} h"
+
+
+def size(value: float | None) -> str:
+    """Bytes in decimal units, as the article's."""
+    if value is None:
+        return NA
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value:.0f} B"
+
+
+def dollars(value: float | None) -> str:
+    """Enough digits to tell small sums apart; unknown is ``n/a`` and never 0."""
+    if value is None:
+        return NA
+    if value == 0:
+        return "$0"
+    if abs(value) >= 100:
+        return f"${value:,.0f}"
+    if abs(value) >= 1:
+        return f"${value:,.2f}"
+    return f"${value:.4f}" if abs(value) >= 0.001 else f"${value:.2g}"
+
+
+def count(value: int | None) -> str:
+    """With thousands separated."""
+    return NA if value is None else f"{value:,}"
+
+
+def claimed_rate(system: str) -> str:
+    """The article's pass@1 for a system; ``none`` where it gives none."""
+    row = claimed_system(system)
+    return "none" if row is None or row.pass_at_1 is None else f"{row.pass_at_1:.0%}"
+
+
+def claimed_time(system: str) -> str:
+    """The article's execution time per problem for a system."""
+    row = claimed_system(system)
+    return "none" if row is None or row.execute_s is None else f"{row.execute_s:g} s"
+
+
+def claimed_memory(system: str) -> str:
+    """The article's memory for a system."""
+    row = claimed_system(system)
+    return "none" if row is None or row.memory_bytes is None else f"{row.memory_bytes / 1e9:.1f} GB"
+
+
+def notes(cells: tuple[CellSummary, ...]) -> list[str]:
+    """Sentences that must stand under any table of these cells."""
+    found = []
+    for cell in cells:
+        if cell.infrastructure_and_not_run:
+            found.append(f"{cell.label}: {cell.infrastructure_and_not_run} of {cell.planned} planned, in no rate.")
+        if cell.feedback == "oracle":
+            found.append(f"{cell.label}: feedback from the scoring tests (oracle), an upper bound.")
+        if cell.without_examples:
+            found.append(
+                f"{cell.label}: {cell.without_examples:.0%} of problems have no public example, so feedback there "
+                "is load errors only."
+            )
+    if any(cell.shared for cell in cells):
+        found.append(
+            "Replies that several systems asked for were bought once and are charged in full to each (shared)."
+        )
+    if any(cell.model is not None and cell.api_usd is None and cell.graded for cell in cells):
+        found.append("n/a in dollars: a reply had no known price.")
+    return found
+
+
+def clean(text: str) -> str:
+    """Text from a model or program, made safe for a terminal: control characters become visible pictures."""
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t":
+        return character
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    # Cf holds the characters that reorder or hide text; Zl and Zp break lines without looking like it.
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return f"\\u{code:04x}"
+    return character
