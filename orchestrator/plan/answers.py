@@ -43,6 +43,6 @@ def count_answers(path: Path, suite: Suite, ids: Sequence[str], asked: int | Non
         if held < wanted:
             raise ConfigError(
                 f"model.path={path} holds {held or 'no'} answer{'s' if held > 1 else ''} for {name}, where "
-                f"{wanted} would be graded; add the missing lines, or choose what it has with problems=[...] or samples="
+                f"{wanted} would be graded; add them, or choose what it has with problems=[...] or samples="
             )
     return tuple(samples.count(name) if asked is None else asked for name in ids)

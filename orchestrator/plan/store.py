@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +28,8 @@ def plan_as_plain(plan: Plan) -> dict[str, Any]:
         "version": _VERSION,
         "name": plan.name,
         "digest": plan.digest,
-        "command": list(plan.command),
+        "command": shlex.join(["python", "-m", "orchestrator", *plan.command]),
+        "words": list(plan.command),
         "notes": list(plan.notes),
         "regrade": None if plan.regrade is None else str(plan.regrade),
         "trials": plan.trial_count,
@@ -85,7 +87,7 @@ def read_plan(folder: Path, *, same_suites: bool = True) -> Plan:
             suites=suites,
             run_dir=folder,
             notes=tuple(recorded["notes"]),
-            command=tuple(recorded["command"]),
+            command=tuple(recorded["words"]),
             regrade=None if recorded["regrade"] is None else Path(recorded["regrade"]),
         )
     except (KeyError, TypeError):
