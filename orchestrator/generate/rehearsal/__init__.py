@@ -1,4 +1,12 @@
-"""A loopback server of the Messages API that answers with reference programs: a sweep without a model."""
+"""A loopback server of the Messages API that answers with reference programs: a sweep without a model.
+
+Who asks is told to the server, and to no other, as ``str(RequestId(problem, sample, turn, attempt))``: in the
+header ``x-rehearsal-id`` of a message, and in ``params.metadata.user_id`` of each entry of a Message Batch. Usage::
+
+    write_problems(path, suite.problems)
+    with RehearsalServer(RehearsalSettings.from_config(config.rehearsal, seed=config.seed, problems=path)) as server:
+        client = AsyncAnthropic(api_key="any", base_url=server.base_url)
+"""
 
 from __future__ import annotations
 

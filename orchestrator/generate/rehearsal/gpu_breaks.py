@@ -22,10 +22,10 @@ _{entry}_inner = {entry}
 
 
 def {entry}(*arguments):
+    outputs = arguments[-1] if isinstance(arguments[-1], (list, tuple)) else [arguments[-1]]
     {before}
     _{entry}_inner(*arguments)
-    results = arguments[-1]
-    for out in results if isinstance(results, (list, tuple)) else [results]:
+    for out in outputs:
         {after}
 """
 
@@ -68,7 +68,7 @@ def _wrap(source: str, entry_point: str, dialect: str, kind: str) -> str | None:
         after = "out[...] = out * 2 + 1"
     elif kind == "out_of_memory":
         # 16 TiB: more than any card or host gives, refused at once.
-        place = "" if dialect == "cupy" else ", device=arguments[0].device"
+        place = "" if dialect == "cupy" else ", device=outputs[0].device"
         before = f"scratch = {library}.empty(1 << 44, dtype={library}.uint8{place})"
     elif kind == "slow":
         before = f"for _ in range(30):\n        _{entry_point}_inner(*arguments)"
@@ -81,32 +81,40 @@ def _wrap(source: str, entry_point: str, dialect: str, kind: str) -> str | None:
 
 def _cuda_compile_error(source: str, entry_point: str) -> str | None:
     del entry_point
-    place = source.rfind(";")
-    return source[:place] + source[place + 1 :] if place >= 0 else None
+    # The last semicolon that is no part of a comment.
+    found = [match for match in re.finditer(r"//[^\n]*|/\*.*?\*/|;", source, re.DOTALL) if match[0] == ";"]
+    return source[: found[-1].start()] + source[found[-1].end() :] if found else None
 
 
 def _cuda_wrong_dtype(source: str, entry_point: str) -> str | None:
-    del entry_point
-    for wide, narrow in (("double", "float"), ("float", "unsigned short"), ("__half", "unsigned char")):
-        changed = re.sub(rf"\b{wide}\b", narrow, source)
-        if changed != source:
-            return changed
+    """The wrong element type: in the line that names it, else in the kernel's own parameters."""
+    typedef = re.search(r"\btypedef\s+([\w ]+?)\s+\w+\s*;", source)
+    start, body = _kernel_start(source, entry_point), _kernel_body(source, entry_point)
+    if typedef:
+        place, end = typedef.span(1)
+    elif start is not None and body is not None:
+        place, end = start, body
+    else:
+        return None
+    before, part, after = source[:place], source[place:end], source[end:]
+    for right, wrong in (
+        ("double", "float"),
+        ("float", "unsigned short"),
+        ("__half", "unsigned short"),
+        ("__nv_bfloat16", "unsigned short"),
+    ):
+        changed = re.sub(rf"\b{right}\b", wrong, part)
+        if changed != part:
+            return before + changed + after
     return None
 
 
-def _cuda_off_by_one(source: str, entry_point: str) -> str | None:
-    body = _kernel_body(source, entry_point)
-    if body is None:
-        return None
-    changed, count = re.subn(r"<\s*(\w+)(\s*[);&])", r"< \1 - 1\2", source[body:], count=1)
-    return source[:body] + changed if count else None
-
-
 def _cuda_out_of_memory(source: str, entry_point: str) -> str | None:
-    place = _kernel_start(source, entry_point)
-    if place is None:
-        return None
-    return f"{source[:place]}__device__ unsigned char scratch_table[1ULL << 42];\n\n{source[place:]}"
+    """Asks for 16 TiB of scratch memory, by the comment line that asks for scratch."""
+    del entry_point
+    line = f"// scratch: {1 << 44}"
+    changed, count = re.subn(r"^\s*//\s*scratch:.*$", line, source, flags=re.MULTILINE)
+    return changed if count else f"{line}\n{source}"
 
 
 def _cuda_first(statement: str) -> Callable[[str, str], str | None]:
@@ -137,10 +145,11 @@ _CUDA_BREAKS: Final[Mapping[str, Callable[[str, str], str | None]]] = MappingPro
     {
         "compile_error": _cuda_compile_error,
         "wrong_dtype": _cuda_wrong_dtype,
-        "off_by_one": _cuda_off_by_one,
+        # Blocks are counted one short: what the last one should write stays unwritten.
+        "off_by_one": _cuda_first("if (blockIdx.x + 1 == gridDim.x) return;"),
         "out_of_memory": _cuda_out_of_memory,
         "exception": _cuda_first("__trap();"),
-        "slow": _cuda_first("for (volatile int spin = 0; spin < 20000; ++spin) {}"),
+        "slow": _cuda_first("for (volatile int spin = 0; spin < 2000; ++spin) {}"),
     }
 )
 
