@@ -220,7 +220,8 @@ class MessagesClient:
                 began=progress.began,
                 secret=self._key if self._endpoint.needs_key else "",
             )
-        cause = error.__cause__ or error
+        # The SDK wraps errors before the answer, and not those within a stream.
+        cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) and error.__cause__ else error
         # Before a connection stood, nothing can have been generated.
         never_sent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
         timed_out = isinstance(cause, httpx2.TimeoutException) or isinstance(error, anthropic.APITimeoutError)
@@ -230,7 +231,7 @@ class MessagesClient:
             kind = FailureKind.TIMEOUT
         else:
             kind = FailureKind.CONNECTION
-        words = " ".join(f"{type(cause).__name__}: {cause}".split())
+        words = " ".join(f"{type(cause).__name__}: {cause}".split()).rstrip(":")
         if self._endpoint.needs_key:
             words = words.replace(self._key, "[key]")
         return Failure(kind, words, request_id=progress.request_id, may_have_charged=not never_sent)
