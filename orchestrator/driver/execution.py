@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core.digests import digest
 from orchestrator.core.execution import Execution, Job, Preparation
-from orchestrator.core.problems import Problem
+from orchestrator.core.problems import Limits, Problem
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.pool import ExecutionPool
 from orchestrator.journal.store import Journal
@@ -59,7 +59,7 @@ class ExecutionService:
         self._pool = pool
         self._journal = journal
         self._seed = seed
-        self._prepared: dict[str, tuple[Problem, Preparation]] = {}
+        self._prepared: dict[tuple[str, Limits], tuple[Problem, Preparation]] = {}
         self._in_flight: dict[str, asyncio.Task[Execution]] = {}
 
     @property
@@ -74,7 +74,7 @@ class ExecutionService:
             InvalidReference: naming every problem whose reference fails.
         """
         await self._pool.ready()
-        wanted = [p for p in problems if p.digest not in self._prepared]
+        wanted = [p for p in problems if (p.digest, p.limits) not in self._prepared]
         done = await asyncio.gather(*(self._prepare(problem) for problem in wanted))
         notes: list[str] = []
         invalid = [p for p in done if p.verdict is not Verdict.PASSED]
@@ -86,7 +86,7 @@ class ExecutionService:
             if preparation.dropped_examples:
                 shown = ", ".join(problem.public.examples[i].call for i in preparation.dropped_examples)
                 notes.append(f"{problem.id}: the reference fails its own example(s) {shown}; left out")
-            self._prepared[problem.digest] = (problem, preparation)
+            self._prepared[problem.digest, problem.limits] = (problem, preparation)
         return notes
 
     async def _prepare(self, problem: Problem) -> Preparation:
@@ -107,12 +107,12 @@ class ExecutionService:
 
     def examples(self, problem: Problem) -> int:
         """Public examples that feedback has for a prepared problem."""
-        _, preparation = self._prepared[problem.digest]
+        _, preparation = self._prepared[problem.digest, problem.limits]
         return len(problem.public.examples) - len(preparation.dropped_examples)
 
     def job(self, problem: Problem, program: str, tests: str) -> Job:
         """The job for a program of a prepared problem."""
-        _, preparation = self._prepared[problem.digest]
+        _, preparation = self._prepared[problem.digest, problem.limits]
         return Job(
             problem_id=problem.id,
             program=program,
@@ -144,7 +144,7 @@ class ExecutionService:
         return Executed(execution, job.key(problem, execution.isolation, self._pool.name), resumed=False)
 
     async def _run(self, problem: Problem, job: Job, priority: int) -> Execution:
-        _, preparation = self._prepared[problem.digest]
+        _, preparation = self._prepared[problem.digest, problem.limits]
         execution = await self._pool.run(problem, preparation, job, priority=priority)
         if execution.provisional and job.tests == "scoring":
             # It ran into a limit that a busy machine can cause: what it does alone decides.

@@ -46,6 +46,10 @@ class Slot(Protocol):
     def isolation(self) -> str:
         """What its executor enforces."""
 
+    @property
+    def card(self) -> str:
+        """What its GPU says of itself; empty without one."""
+
     async def prepare(self, problem: Problem, seed: int) -> Preparation:
         """Run the reference. Raises :class:`SlotDied`."""
 
@@ -100,6 +104,11 @@ class ExecutionPool:
         """Start all slots in the background."""
         for _ in range(self.size):
             self._start_one()
+
+    @property
+    def card(self) -> str:
+        """What the cards say of themselves; the first slot speaks for its class."""
+        return next((slot.card for slot in self._slots), "")
 
     async def ready(self) -> None:
         """Wait for the first slot.

@@ -56,6 +56,11 @@ class RaySlot:
         """What its executor enforces."""
         return self.info.isolation
 
+    @property
+    def card(self) -> str:
+        """What its GPU says of itself; empty without one."""
+        return self.info.card
+
     async def prepare(self, problem: Problem, seed: int) -> Preparation:
         """Run the reference on the actor."""
         deadline = 40 * max(problem.limits.wall_s, problem.limits.cpu_s, 1.0) + OVERRUN_S

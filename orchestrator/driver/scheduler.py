@@ -37,10 +37,10 @@ class Scheduler:
         *,
         window: int,
         seen: Callable[[str], bool],
-        finished: Callable[[TrialTools, dict[str, Any]], None],
+        finished: Callable[[dict[str, Any], list[dict[str, Any]]], None],
         on_stop: Callable[[], None],
     ) -> None:
-        """``finished`` takes every trial that has a verdict; ``on_stop`` is called once, when nothing may start."""
+        """``finished`` takes the row and steps of every trial that has a verdict; ``on_stop`` is called once, when nothing may start."""
         self._window = asyncio.Semaphore(window)
         self._seen = seen
         self._finished = finished
@@ -112,7 +112,7 @@ class Scheduler:
             outcome = self._without_program(tools, Verdict.NOT_RUN, str(error))
         except (GenerationFailed, StepFailed) as error:
             outcome = self._without_program(tools, Verdict.INFRASTRUCTURE, str(error))
-        self._finished(tools, tools.row(outcome, started))
+        self._finished(tools.row(outcome, started), tools.steps)
 
     @staticmethod
     def _without_program(tools: TrialTools, verdict: Verdict, reason: str) -> Outcome:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.execution import Execution, Executor, Job, Preparation
 from orchestrator.core.problems import GpuTests, Problem
+from orchestrator.execute.card import leased_card
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -45,6 +46,8 @@ class SlotInfo:
     gpu: str
     """The card's name, empty without one."""
     gpu_uuid: str
+    card: str
+    """What the card says of itself, for prompts; empty without one."""
     pid: int
 
 
@@ -53,7 +56,9 @@ class ExecutionActor:
 
     def __init__(self, settings: SlotSettings) -> None:
         self._settings = settings
-        self._gpu_uuid, self._gpu_name = _leased_card() if settings.device == "gpu" else ("", "")
+        self._card = leased_card(settings.memory_cap_bytes) if settings.device == "gpu" else None
+        # Keys are for generation actors; nothing that runs programs keeps one where a child could inherit it.
+        os.environ.pop("ANTHROPIC_API_KEY", None)
         if settings.device == "cpu":
             # Ray no longer empties this for actors without a GPU, and torch would take the first card it sees.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -68,8 +73,9 @@ class ExecutionActor:
             node=ray.get_runtime_context().get_node_id(),
             host=platform.node(),
             isolation=self._executor(kind).isolation,
-            gpu=self._gpu_name,
-            gpu_uuid=self._gpu_uuid,
+            gpu=self._card.name if self._card else "",
+            gpu_uuid=self._card.uuid if self._card else "",
+            card=self._card.facts if self._card else "",
             pid=os.getpid(),
         )
 
@@ -114,7 +120,7 @@ class ExecutionActor:
         return GpuExecutor(
             GpuExecutorSettings(
                 device=self._settings.device,
-                gpu_uuid=self._gpu_uuid,
+                gpu_uuid=self._card.uuid if self._card else "",
                 spares=self._settings.spares,
                 memory_cap_bytes=self._settings.memory_cap_bytes,
                 isolation=self._settings.isolation,
@@ -124,21 +130,3 @@ class ExecutionActor:
 
 def _kind(problem: Problem) -> str:
     return "gpu" if isinstance(problem.scoring, GpuTests) else "python"
-
-
-def _leased_card() -> tuple[str, str]:
-    """UUID and name of the one card that Ray leased to this actor."""
-    import pynvml
-    import ray
-
-    leased = ray.get_gpu_ids()
-    if len(leased) != 1:
-        raise RuntimeError(f"an execution actor holds exactly one GPU; Ray leased {leased!r}")
-    pynvml.nvmlInit()
-    card = str(leased[0])
-    if card.isdigit():
-        handle = pynvml.nvmlDeviceGetHandleByIndex(int(card))
-    else:
-        handle = pynvml.nvmlDeviceGetHandleByUUID(card)
-    name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
-    return str(uuid), str(name)

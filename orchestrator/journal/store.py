@@ -99,6 +99,10 @@ class Journal:
 
     # -- replies -------------------------------------------------------------------------------------------
 
+    def reply_keys(self) -> frozenset[str]:
+        """Keys of all journaled replies, as of now."""
+        return frozenset(self._replies)
+
     async def reply(self, key: str) -> Reply | None:
         """The journaled reply to a request, or None."""
         if key not in self._replies:

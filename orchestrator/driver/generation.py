@@ -1,0 +1,153 @@
+"""Everything that answers requests in one run: the rehearsal server, senders, prices, the service."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.schema import ModelConfig
+from orchestrator.core.digests import digest
+from orchestrator.core.prices import GpuTimePrice, Price
+from orchestrator.driver.books import Books
+from orchestrator.generate.attempts import Endpoint
+from orchestrator.generate.pool import ActorPool, actors_for
+from orchestrator.generate.pricing import configured_price, gpu_time_price, look_up_price
+from orchestrator.generate.rehearsal.problems import write_problems
+from orchestrator.generate.rehearsal.process import RehearsalServer
+from orchestrator.generate.rehearsal.settings import RehearsalSettings
+from orchestrator.generate.service import GenerationService, Route, ServiceSettings
+from orchestrator.ledger import Ledger
+from orchestrator.plan.model import Cell, Plan
+
+__all__ = ["Generation", "describe_price", "price_of"]
+
+
+def price_of(model: ModelConfig, when: datetime) -> Price | GpuTimePrice | None:
+    """What the model's replies cost; None for answers from a file.
+
+    Raises:
+        UnknownPrice: nothing is known and the configuration names nothing.
+    """
+    if model.kind == "samples":
+        return None
+    if model.kind == "local":
+        return gpu_time_price(model.usd_per_gpu_hour or 0.0)
+    if model.price is not None:
+        return configured_price(model.price, str(model.id))
+    return look_up_price(str(model.id), when)
+
+
+def describe_price(price: Price | GpuTimePrice) -> dict[str, Any]:
+    """A price as recorded with a run."""
+    if isinstance(price, GpuTimePrice):
+        return {"usd_per_gpu_hour": float(price.usd_per_hour), "source": price.source}
+    rates = price.rates(0)
+    return {
+        "input_per_mtok": float(rates.input),
+        "output_per_mtok": float(rates.output),
+        "cache_read_per_mtok": float(rates.cache_read),
+        "cache_write_per_mtok": float(rates.cache_write),
+        "source": price.source,
+    }
+
+
+@dataclass(slots=True)
+class Generation:
+    """Opened and closed once a run."""
+
+    plan: Plan
+    providers: dict[str, str] = field(default_factory=dict)
+    """Cell id to the provider that answers it."""
+    _service: GenerationService | None = None
+    _server: RehearsalServer | None = None
+    _folder: tempfile.TemporaryDirectory[str] | None = None
+    _base_url: str = ""
+    _settings: RehearsalSettings | None = None
+
+    async def start_server(self) -> None:
+        """Start the rehearsal server, where a cell needs it."""
+        rehearsed = [cell for cell in self.plan.cells if cell.synthetic]
+        if not rehearsed:
+            return
+        self._folder = tempfile.TemporaryDirectory(prefix="orchestrator-rehearsal-")
+        path = Path(self._folder.name) / "problems.jsonl"
+        seen: dict[str, Any] = {}
+        for cell in rehearsed:
+            for problem in self.plan.problems(cell):
+                seen.setdefault(problem.digest, problem)
+        write_problems(path, seen.values())
+        config = rehearsed[0].config
+        self._settings = RehearsalSettings.from_config(config.rehearsal, seed=config.seed, problems=str(path))
+        self._server = RehearsalServer(self._settings)
+        self._base_url = await asyncio.to_thread(self._server.start)
+
+    async def open(self, books: Books, ledger: Ledger) -> GenerationService | None:
+        """Start the senders and the service; None when nothing is asked of anyone.
+
+        Raises:
+            FatalApiError: a provider refuses the key or does not know the model.
+        """
+        asking = [cell for cell in self.plan.cells if cell.model is not None and cell.model.kind != "samples"]
+        if not asking:
+            return None
+        generate = self.plan.config.generate
+        actors = generate.actors or actors_for(generate.in_flight)
+        routes: dict[str, Route] = {}
+        for cell in asking:
+            endpoint = self._endpoint(cell)
+            self.providers[cell.id] = endpoint.provider
+            model = cell.config.model
+            price = price_of(model, datetime.now(UTC))
+            route = routes.get(endpoint.provider)
+            prices = {**(route.prices if route is not None else {}), str(model.id): price}
+            sender = route.sender if route is not None else ActorPool(endpoint, actors)
+            routes[endpoint.provider] = Route(
+                endpoint.provider, sender, prices, synthetic=endpoint.synthetic, slots=model.slots
+            )
+        settings = ServiceSettings(
+            in_flight=generate.in_flight,
+            deadline_s=generate.deadline_s,
+            retries=generate.retries,
+            run_retries=generate.run_retries,
+            seed=self.plan.config.seed,
+        )
+        self._service = GenerationService(list(routes.values()), books, ledger, settings)
+        for provider, model_id in {(self.providers[c.id], str(c.config.model.id)) for c in asking}:
+            await self._service.check(provider, model_id)
+        return self._service
+
+    def stop(self) -> None:
+        """Send nothing new."""
+        if self._service is not None:
+            self._service.stop()
+
+    async def drain(self) -> None:
+        """Wait until every reply in flight is journaled."""
+        if self._service is not None:
+            await self._service.drain()
+
+    async def close(self) -> None:
+        """End the senders and the server."""
+        if self._service is not None:
+            await self._service.close()
+        if self._server is not None:
+            await asyncio.to_thread(self._server.stop)
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _endpoint(self, cell: Cell) -> Endpoint:
+        model, stream = cell.config.model, cell.config.generate.stream
+        if cell.synthetic:
+            if self._settings is None:
+                raise RuntimeError("the rehearsal server was not started")
+            suites = sorted({c.suite_digest for c in self.plan.cells if c.synthetic})
+            provider = f"rehearsal:{digest(self._settings.answer_digest(), suites)[:16]}"
+            return Endpoint(provider, self._base_url, needs_key=False, stream=stream, synthetic=True)
+        if model.kind == "local":
+            return Endpoint(f"local:{model.base_url}", model.base_url, needs_key=False, stream=stream)
+        provider = "anthropic" if model.base_url is None else f"anthropic:{model.base_url}"
+        return Endpoint(provider, model.base_url, key_file=model.key_file, stream=stream)

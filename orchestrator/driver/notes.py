@@ -1,0 +1,109 @@
+"""What is said around the table: banners before, notes after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+
+from orchestrator.core.summary import Summary
+from orchestrator.driver.books import Books
+from orchestrator.driver.setup import Work
+from orchestrator.ledger import Ledger, Totals
+from orchestrator.plan.folders import same_runs
+from orchestrator.plan.model import Plan
+
+__all__ = ["announce", "closing_notes", "synthetic_banner"]
+
+
+def synthetic_banner(plan: Plan) -> Panel | None:
+    """The banner of a run in which some answers come from no model; None for all others."""
+    if not plan.synthetic:
+        return None
+    stood_in = sorted({cell.config.model.name for cell in plan.cells if cell.stand_in})
+    why = (
+        f"ANTHROPIC_API_KEY is not set, so rehearsal stands in for {', '.join(stood_in)}."
+        if stood_in
+        else "The model is rehearsal."
+    )
+    text = (
+        "NO MODEL WAS CALLED. Pass rates, tokens and dollars below are SYNTHETIC:\n"
+        f"{why} They say nothing about any model."
+    )
+    return Panel(text, style="bold white on red", expand=False)
+
+
+def announce(plan: Plan, console: Console) -> None:
+    """Say what is about to be done, before anything is."""
+    banner = synthetic_banner(plan)
+    if banner is not None:
+        console.print(banner)
+    for note in plan.notes:
+        console.print(note, highlight=False, markup=False)
+    cells = len(plan.cells)
+    console.print(
+        f"{plan.name}: {cells} cell{'s' * (cells != 1)}, {plan.trial_count} trials, files in {shown(plan.run_dir)}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    if plan.resume:
+        console.print("resuming: finished steps answer from the journal", highlight=False)
+        return
+    for folder in reversed(same_runs(plan)):
+        if not (folder / "summary.json").exists():
+            console.print(
+                f"an identical plan was interrupted; to go on with it: python -m orchestrator resume={shown(folder)}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+            break
+
+
+def closing_notes(plan: Plan, works: Sequence[Work], ledger: Ledger, books: Books) -> list[str]:
+    """What must be known to read the table."""
+    notes: list[str] = []
+    for work in works:
+        runtime = work.runtime
+        if runtime.system != "hybrid":
+            continue
+        if runtime.oracle:
+            notes.append(f"{runtime.id}: feedback=oracle shows the scoring tests to the model: an upper bound")
+            continue
+        without = sum(runtime.executions.examples(problem) == 0 for problem in work.problems)
+        if without:
+            share = without / len(work.problems)
+            notes.append(
+                f"{runtime.id}: {without} of {len(work.problems)} problems ({share:.0%}) have no public example;"
+                " their feedback is load errors and a missing entry point only"
+            )
+    if books.from_cache:
+        notes.append(f"{books.from_cache} replies were taken from the cache; other runs paid for them")
+    for synthetic in (False, True):
+        notes.extend(_money(ledger.totals(synthetic=synthetic), synthetic))
+    return notes
+
+
+def _money(totals: Totals, synthetic: bool) -> list[str]:
+    if not totals.committed:
+        return []
+    kind = "synthetic dollars" if synthetic else "dollars"
+    cap = "no cap" if totals.cap is None else f"a budget of ${totals.cap}"
+    unsettled = f", and up to ${totals.unsettled:.4f} more that may have been charged (unsettled)"
+    return [f"spent {totals.settled:.4f} {kind} of {cap}{unsettled if totals.unsettled else ''}"]
+
+
+def shown(path: Path) -> str:
+    """The path as a user would type it from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def no_model_was_called(summary: Summary) -> bool:
+    """Whether the banner belongs above this table."""
+    return summary.synthetic

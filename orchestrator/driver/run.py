@@ -1,0 +1,325 @@
+"""One command from start to end: cluster, replies, programs, results; and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from orchestrator.cluster.capacity import Demand, room_for
+from orchestrator.cluster.session import ClusterError, ClusterSettings, start_ray, stop_ray
+from orchestrator.core.summary import Summary
+from orchestrator.driver.books import Books
+from orchestrator.driver.execution import ExecutionService, InvalidReference
+from orchestrator.driver.generation import Generation
+from orchestrator.driver.notes import announce, closing_notes, shown, synthetic_banner
+from orchestrator.driver.pool import ExecutionPool, PoolBroken
+from orchestrator.driver.record import make_record, write_record
+from orchestrator.driver.results import Results
+from orchestrator.driver.scheduler import Scheduler
+from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, pool_name, problems_by_pool
+from orchestrator.driver.tracking import Tracking
+from orchestrator.generate.service import FatalApiError
+from orchestrator.journal.cache import ReplyCache
+from orchestrator.journal.store import Journal, JournalBusy, JournalError
+from orchestrator.ledger import Ledger
+from orchestrator.plan.model import Plan
+from orchestrator.report import terminal_table, write_report
+from orchestrator.track.display import Display
+from orchestrator.track.mlflow_tracker import TrackingUnreachable
+from orchestrator.track.progress import CellProgress, Progress
+
+__all__ = ["BUDGET", "DONE", "FAILED", "INTERRUPTED", "run_plan"]
+
+DONE, FAILED, BUDGET, INTERRUPTED = 0, 1, 3, 130
+"""Exit codes; 2 (configuration) is given before this module is reached."""
+
+EXPECTED: Final = (
+    ClusterError,
+    FatalApiError,
+    InvalidReference,
+    JournalBusy,
+    JournalError,
+    OSError,
+    PoolBroken,
+    TrackingUnreachable,
+)
+"""What ends a run with one sentence. Anything else is a fault of ours and keeps its traceback."""
+
+FILES: Final = ("config.yaml", "plan.json", "results.parquet", "steps.parquet", "summary.json", "report.html")
+
+
+def run_plan(plan: Plan) -> int:
+    """Do what the plan says; returns the exit code."""
+    console = Console()
+    try:
+        return asyncio.run(_Run(plan, console).main())
+    except EXPECTED as error:
+        Console(stderr=True).print(
+            f"run failed: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True
+        )
+        return FAILED
+
+
+class _Run:
+    """State of one run."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self.plan = plan
+        self.console = console
+        self.progress = Progress(cells=[], money=lambda: (0.0, 0.0))
+        self.tracking = Tracking(plan)
+        self.generation = Generation(plan)
+        self.record: dict[str, Any] = {}
+        self.scheduler: Scheduler | None = None
+        self.main_task: asyncio.Task[Any] | None = None
+        self.interrupts = 0
+
+    async def main(self) -> int:
+        """Everything, in order; what is opened is closed in the reverse order whatever happens."""
+        plan = self.plan
+        self.main_task = asyncio.current_task()
+        announce(plan, self.console)
+        await asyncio.to_thread(self.tracking.check)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(self._signals())
+            plan.run_dir.mkdir(parents=True, exist_ok=True)
+            self.record = make_record(plan)
+            write_record(plan, self.record)
+            journal = Journal(plan.run_dir / "journal.sqlite", str(self.record["run_id"]))
+            stack.callback(journal.close)
+            try:
+                return await self._work(stack, journal)
+            except asyncio.CancelledError:
+                if not self.interrupts:
+                    raise
+                self._say_how_to_resume()
+                return INTERRUPTED
+
+    async def _work(self, stack: contextlib.AsyncExitStack, journal: Journal) -> int:
+        plan, progress = self.plan, self.progress
+        live = plan.config.display == "rich" or (plan.config.display == "auto" and self.console.is_terminal)
+        async with Display(progress, self.console, live=live):
+            pools = await self._start(stack, journal)
+            services = {
+                name: ExecutionService(pool, journal, seed=plan.config.seed) for name, pool in pools.items()
+            }
+            progress.message = "running the reference programs"
+            notes = list(plan.notes)
+            for name, problems in problems_by_pool(plan).items():
+                notes.extend(await services[name].prepare(problems))
+
+            config = plan.config
+            ledger = Ledger(
+                journal,
+                usd=_dollars(config.budget.usd),
+                cell_usd=_dollars(config.budget.cell_usd),
+                trial_usd=_dollars(config.budget.trial_usd),
+            )
+            await ledger.recover()
+            books = Books(journal, ledger, self._cache(stack))
+            service = await self.generation.open(books, ledger)
+            cards = {name: pool.card for name, pool in pools.items()}
+            works = build_cells(plan, services, service, self.generation.providers, cards)
+            await self._trials(journal, pools, works, ledger)
+            progress.message = "writing results"
+            await self.generation.drain()
+            notes.extend(closing_notes(plan, works, ledger, books))
+            summary = await self._finish(pools, notes)
+        return self._conclude(summary)
+
+    async def _start(self, stack: contextlib.AsyncExitStack, journal: Journal) -> dict[str, ExecutionPool]:
+        """Start Ray, the rehearsal server and the pools; tracking once the cores are free."""
+        plan = self.plan
+        self.progress.message = "starting Ray"
+        stack.push_async_callback(self.generation.close)
+        server = asyncio.create_task(self.generation.start_server())
+        cluster = plan.config.cluster
+        stack.callback(stop_ray)
+        await asyncio.to_thread(start_ray, ClusterSettings(cluster.address, cluster.num_cpus, cluster.insecure))
+        await server
+        demands = {
+            pool_name(cell): Demand(pool_name(cell), cell.hardware.name, cell.needs_gpu, cell.hardware.labels)
+            for cell in plan.cells
+        }
+        pools = build_pools(plan, room_for(demands.values()))
+        for pool in pools.values():
+            stack.push_async_callback(pool.close)
+            pool.open()
+        for pool in pools.values():
+            await pool.ready()
+        stack.push_async_callback(self.tracking.close)
+        await self.tracking.open(journal, self.record)
+        return pools
+
+    async def _trials(
+        self, journal: Journal, pools: dict[str, ExecutionPool], works: list[Work], ledger: Ledger
+    ) -> None:
+        plan, progress = self.plan, self.progress
+        cells = {
+            work.runtime.id: CellProgress(
+                work.runtime.id, sum(work.samples), work.runtime.synthetic, work.runtime.active
+            )
+            for work in works
+        }
+        progress.cells = list(cells.values())
+        progress.money = lambda: _money(ledger)
+        self.results = Results(plan.run_dir, plan.config.run.results_uri)
+        columns = {cell["id"]: self._columns(cell) for cell in self.record["cells"]}
+
+        def finished(row: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+            self.results.write({**columns[row["cell"]], **row}, steps)
+            cells[row["cell"]].count(row)
+
+        def stop() -> None:
+            self.generation.stop()
+            for pool in pools.values():
+                pool.stop()
+
+        slots = sum(pool.size for pool in pools.values())
+        self.scheduler = Scheduler(
+            # Enough trials that every request and every slot can be busy, and as many again on the way.
+            window=plan.config.generate.in_flight + 4 * slots + 16,
+            seen=journal.reply_keys().__contains__,
+            finished=finished,
+            on_stop=stop,
+        )
+        if self.interrupts:
+            self.scheduler.stop()
+        progress.message = ""
+        progress.trials_started = time.monotonic()
+        self.tracking.watch(progress)
+        await self.scheduler.run(assignments(works))
+
+    async def _finish(self, pools: dict[str, ExecutionPool], notes: list[str]) -> Summary:
+        plan = self.plan
+        isolation = "; ".join(sorted({i for pool in pools.values() for i in pool.isolations}))
+        self.record["isolation"] = isolation
+        write_record(plan, self.record)
+        summary = await asyncio.to_thread(
+            self.results.finish, self.record["cells"], seed=plan.config.seed, notes=notes
+        )
+        await asyncio.to_thread(write_report, [plan.run_dir], plan.run_dir / "report.html")
+        files = [plan.run_dir / name for name in FILES]
+        status = {DONE: "FINISHED", INTERRUPTED: "KILLED"}.get(self._code(), "FAILED")
+        await self.tracking.finish(summary, files, status=status, isolation=isolation)
+        return summary
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def _conclude(self, summary: Summary) -> int:
+        console, code = self.console, self._code()
+        banner = synthetic_banner(self.plan)
+        if banner is not None:
+            console.print(banner)
+        console.print(terminal_table(summary))
+        for note in summary.notes:
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
+        if self.scheduler is not None and (failure := self.scheduler.failure) is not None:
+            if not isinstance(failure, EXPECTED):
+                raise failure
+            console.print(f"run failed: {failure}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+        if code == BUDGET:
+            console.print(
+                f"the budget is used up: {self.scheduler.budget_refusals if self.scheduler else 0} trials were not"
+                " run; a larger one goes on where this stopped:",
+                highlight=False,
+            )
+        if code in (BUDGET, INTERRUPTED, FAILED):
+            self._say_how_to_resume()
+        if self.tracking.failure is not None:
+            console.print(self.tracking.failure, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"report: {shown(self.plan.run_dir / 'report.html')}", highlight=False, soft_wrap=True)
+        if self.tracking.enabled:
+            console.print(
+                f"mlflow ui --backend-store-uri {self.tracking.uri}", highlight=False, markup=False, soft_wrap=True
+            )
+        return code
+
+    def _code(self) -> int:
+        scheduler = self.scheduler
+        if scheduler is not None and scheduler.failure is not None:
+            return FAILED
+        if self.interrupts:
+            return INTERRUPTED
+        if scheduler is not None and scheduler.budget_refusals:
+            return BUDGET
+        return DONE
+
+    def _say_how_to_resume(self) -> None:
+        larger = ""
+        if self._code() == BUDGET:
+            larger = f" budget.usd={2 * (self.plan.config.budget.usd or 0.0):g}"
+        self.console.print(
+            f"to go on: python -m orchestrator resume={shown(self.plan.run_dir)}{larger}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+    # -- small parts ---------------------------------------------------------------------------------------
+
+    def _columns(self, cell: dict[str, Any]) -> dict[str, Any]:
+        """The columns that are the same for every trial of a cell."""
+        import json
+
+        suite = next(c for c in self.plan.cells if c.id == cell["id"]).suite_digest
+        return {
+            "run_id": self.record["run_id"],
+            "system": cell["system"],
+            "model": cell["model"],
+            "suite": cell["suite"],
+            "suite_digest": suite,
+            "hardware": cell["hardware"],
+            "axes": json.dumps(cell["axes"]),
+            "shared": cell["shares_purchases"],
+        }
+
+    def _cache(self, stack: contextlib.AsyncExitStack) -> ReplyCache | None:
+        config = self.plan.config
+        if config.cache not in ("read", "write", "readwrite"):
+            return None
+        path = Path(config.cache_path or Path.cwd() / ".cache" / "replies.sqlite")
+        cache = ReplyCache(path, config.cache)  # type: ignore[arg-type]  # checked with the configuration
+        stack.callback(cache.close)
+        return cache
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _interrupt(self) -> None:
+        self.interrupts += 1
+        if self.scheduler is None:
+            # Nothing was bought yet: there is nothing to wait for.
+            if self.main_task is not None:
+                self.main_task.cancel()
+        elif self.interrupts == 1:
+            self.progress.message = "stopping: waiting for what is in flight (again to leave it)"
+            self.scheduler.stop()
+        else:
+            self.scheduler.abort()
+
+
+def _dollars(usd: float | None) -> Decimal | None:
+    return None if usd is None else Decimal(str(usd))
+
+
+def _money(ledger: Ledger) -> tuple[float, float]:
+    real, synthetic = ledger.totals(synthetic=False), ledger.totals(synthetic=True)
+    totals = real if real.committed or not synthetic.committed else synthetic
+    return float(totals.settled), float(totals.reserved + totals.unsettled)
