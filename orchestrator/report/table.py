@@ -2,46 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.core.summary import CellSummary, Rate, Summary
 from orchestrator.report import words
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
 
 __all__ = ["terminal_table"]
 
 
-def terminal_table(summary: Summary) -> RenderableType:
-    """The whole result of a run for a terminal: what was solved, what it took, what it cost, and the notes."""
-    from rich.console import Group
-    from rich.panel import Panel
-    from rich.text import Text
+ROOMY = 100
+"""Columns of a terminal from which the tables get more space between theirs."""
 
-    parts: list[RenderableType] = []
-    if summary.synthetic:
-        parts.append(Panel(Text(words.SYNTHETIC, style="bold"), style="yellow"))
-    parts += [_solved(summary), _effort(summary), _money(summary)]
-    if any(cell.gpu is not None for cell in summary.cells):
-        parts += _gpu(summary)
-    marks = ["* synthetic: no model was called."] if summary.synthetic else []
-    for sentence in (*marks, *words.notes(summary.cells), *summary.notes):
-        parts.append(Text(words.clean(sentence)))
-    return Group(*parts)
+
+def terminal_table(summary: Summary) -> RenderableType:
+    """The whole result of a run for a terminal: what was solved, what it took, what it cost, and the notes.
+
+    It fits 80 columns and takes more where there are.
+    """
+    return _Result(summary)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """Rendered by rich, which says how wide the terminal is."""
+
+    summary: Summary
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.panel import Panel
+        from rich.text import Text
+
+        summary = self.summary
+        if summary.synthetic:
+            yield Panel(Text(words.SYNTHETIC, style="bold"), style="yellow")
+        tables = [_solved(summary), _effort(summary), _money(summary)]
+        if any(cell.gpu is not None for cell in summary.cells):
+            tables += _gpu(summary)
+        for table in tables:
+            table.padding = (0, 1, 0, 0) if options.max_width >= ROOMY else 0
+            yield table
+        marks = ["* synthetic: no model was called."] if summary.synthetic else []
+        for sentence in (*marks, *words.notes(summary.cells), *summary.notes):
+            yield Text(words.clean(sentence))
 
 
 def _solved(summary: Summary) -> Table:
     ks = sorted({k for cell in summary.cells for k in cell.pass_at_k})
     selected = sorted({k for cell in summary.cells for k in cell.selected_at_k})
     hybrid = any(cell.first_turn is not None for cell in summary.cells)
-    headings = ["pass@1", "95%", "article"]
+    headings = ["solved", "pass@1", "95%", "article"]
     headings += [f"pass@{k}" for k in ks] + [f"selected@{k}" for k in selected]
-    headings += ["turn 1", "repaired"] if hybrid else []
-    table = _table("What was solved", *headings, "coverage")
+    headings += ["turn 1", "mended"] if hybrid else []
+    table = _table("What was solved", *headings, "graded")
     for cell in summary.cells:
-        values = [words.solved(cell), words.interval(cell.pass_at_1), words.claimed_rate(cell.system)]
+        solved = f"{cell.passed}/{cell.graded}"
+        values = [solved, _rate(cell.pass_at_1), words.interval(cell.pass_at_1), words.claimed_rate(cell.system)]
         values += [_rate(cell.pass_at_k.get(k)) for k in ks] + [_rate(cell.selected_at_k.get(k)) for k in selected]
         if hybrid:
             values += ["", ""] if cell.first_turn is None else [_rate(cell.first_turn), _rate(cell.repaired)]
@@ -50,7 +70,7 @@ def _solved(summary: Summary) -> Table:
 
 
 def _effort(summary: Summary) -> Table:
-    table = _table("What it took", "time / problem", "p95", "article", "peak memory", "article")
+    table = _table("What it took per problem", "time", "p95", "article", "peak memory", "article")
     for cell in summary.cells:
         memory = cell.peak_memory_bytes
         if cell.gpu is not None and cell.gpu.peak_memory_bytes is not None:
@@ -81,7 +101,7 @@ def _money(summary: Summary) -> Table:
     return table
 
 
-def _gpu(summary: Summary) -> list[RenderableType]:
+def _gpu(summary: Summary) -> list[Table]:
     fast = sorted({p for cell in summary.cells if cell.gpu for p in cell.gpu.fast_p}, key=float)
     shares = _table("Correct and faster than p times the GPU reference", *[f"fast_{p}" for p in fast])
     speeds = _table("Speed on the card", "GPU reference", "failures as 0", "CPU reference", "roofline", "energy")
@@ -105,7 +125,7 @@ def _table(title: str, *headings: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("system", no_wrap=True)
     table.add_column("model", overflow="fold")
     for heading in headings:
@@ -119,7 +139,7 @@ def _who(cell: CellSummary) -> tuple[str, str]:
 
     system = cell.system + (" (oracle)" if cell.feedback == "oracle" else "")
     parts = cell.label.split(" · ")[1:] if cell.model else ["-", *cell.label.split(" · ")[1:]]
-    model = " · ".join(parts) + (" *" if cell.synthetic else "")
+    model = " · ".join(parts) + ("*" if cell.synthetic else "")
     return escape(words.clean(system)), escape(words.clean(model))
 
 
