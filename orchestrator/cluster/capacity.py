@@ -30,7 +30,8 @@ def room_for(demands: Iterable[Demand], *, autoscaling: bool = False) -> dict[st
     """
     import ray
 
-    nodes = [node for node in ray.nodes() if node.get("Alive")]
+    listed: list[Mapping[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node for node in listed if node.get("Alive")]
     found: dict[str, int] = {}
     for demand in demands:
         count = sum(_slots(node, demand) for node in nodes)

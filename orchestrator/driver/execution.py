@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core.digests import digest
 from orchestrator.core.execution import Execution, Job, Preparation
-from orchestrator.core.problems import Limits, Problem
+from orchestrator.core.problems import ExampleTests, Limits, Problem
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.pool import ExecutionPool
 from orchestrator.journal.store import Journal
@@ -86,7 +86,7 @@ class ExecutionService:
             if preparation.dropped_examples:
                 shown = ", ".join(problem.public.examples[i].call for i in preparation.dropped_examples)
                 notes.append(f"{problem.id}: the reference fails its own example(s) {shown}; left out")
-            self._prepared[problem.digest, problem.limits] = (problem, preparation)
+            self._prepared[problem.digest, problem.limits] = (_without(problem, preparation), preparation)
         return notes
 
     async def _prepare(self, problem: Problem) -> Preparation:
@@ -107,8 +107,8 @@ class ExecutionService:
 
     def examples(self, problem: Problem) -> int:
         """Public examples that feedback has for a prepared problem."""
-        _, preparation = self._prepared[problem.digest, problem.limits]
-        return len(problem.public.examples) - len(preparation.dropped_examples)
+        prepared, _ = self._prepared[problem.digest, problem.limits]
+        return len(prepared.public.examples)
 
     def job(self, problem: Problem, program: str, tests: str) -> Job:
         """The job for a program of a prepared problem."""
@@ -129,6 +129,7 @@ class ExecutionService:
             PoolBroken: there are no slots and none can be started.
             JournalError: the verdict could not be written.
         """
+        problem, preparation = self._prepared[problem.digest, problem.limits]
         for isolation in sorted(self._pool.isolations):
             key = job.key(problem, isolation, self._pool.name)
             known = await self._journal.verdict(key)
@@ -137,14 +138,13 @@ class ExecutionService:
         shared = job.key(problem, "", self._pool.name)
         task = self._in_flight.get(shared)
         if task is None:
-            task = asyncio.create_task(self._run(problem, job, priority))
+            task = asyncio.create_task(self._run(problem, preparation, job, priority))
             self._in_flight[shared] = task
             task.add_done_callback(lambda _: self._in_flight.pop(shared, None))
         execution = await asyncio.shield(task)
         return Executed(execution, job.key(problem, execution.isolation, self._pool.name), resumed=False)
 
-    async def _run(self, problem: Problem, job: Job, priority: int) -> Execution:
-        _, preparation = self._prepared[problem.digest, problem.limits]
+    async def _run(self, problem: Problem, preparation: Preparation, job: Job, priority: int) -> Execution:
         execution = await self._pool.run(problem, preparation, job, priority=priority)
         if execution.provisional and job.tests == "scoring":
             # It ran into a limit that a busy machine can cause: what it does alone decides.
@@ -155,3 +155,19 @@ class ExecutionService:
             key = job.key(problem, execution.isolation, self._pool.name)
             await self._journal.put_verdict(key, job, execution)
         return execution
+
+
+def _without(problem: Problem, preparation: Preparation) -> Problem:
+    """The problem without the public examples that its own reference fails."""
+    if not preparation.dropped_examples or not isinstance(problem.feedback, ExampleTests):
+        return problem
+    kept = tuple(
+        example
+        for index, example in enumerate(problem.feedback.examples)
+        if index not in preparation.dropped_examples
+    )
+    return replace(
+        problem,
+        feedback=replace(problem.feedback, examples=kept),
+        public=replace(problem.public, examples=kept),
+    )

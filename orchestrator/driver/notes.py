@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.panel import Panel
 
-from orchestrator.core.summary import Summary
 from orchestrator.driver.books import Books
+from orchestrator.driver.record import run_status
 from orchestrator.driver.setup import Work
 from orchestrator.ledger import Ledger, Totals
 from orchestrator.plan.folders import same_runs
@@ -53,9 +53,10 @@ def announce(plan: Plan, console: Console) -> None:
         console.print("resuming: finished steps answer from the journal", highlight=False)
         return
     for folder in reversed(same_runs(plan)):
-        if not (folder / "summary.json").exists():
+        if run_status(folder) != "done":
+            command = f"python -m orchestrator resume={shown(folder)}"
             console.print(
-                f"an identical plan was interrupted; to go on with it: python -m orchestrator resume={shown(folder)}",
+                f"an identical plan was interrupted; to go on with it: {command}",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,
@@ -102,8 +103,3 @@ def shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def no_model_was_called(summary: Summary) -> bool:
-    """Whether the banner belongs above this table."""
-    return summary.synthetic

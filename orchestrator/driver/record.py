@@ -20,7 +20,7 @@ from orchestrator.plan.folders import PLAN_FILE
 from orchestrator.plan.model import Cell, Plan
 from orchestrator.plan.store import plan_as_plain, write_plan
 
-__all__ = ["make_record", "write_record"]
+__all__ = ["make_record", "run_status", "write_record"]
 
 PACKAGES: Final = (
     "orchestrator",
@@ -59,6 +59,7 @@ def make_record(plan: Plan) -> dict[str, Any]:
             if cell.generates
             for name, text_digest in [(cell.config.prompt.name, digest(asdict(cell.config.prompt)))]
         },
+        "status": "running",
         "isolation": earlier.get("isolation", ""),
         "hardware": list({cell.hardware.name: asdict(cell.hardware) for cell in plan.cells}.values()),
         "rates": asdict(plan.config.rates),
@@ -85,6 +86,11 @@ def _earlier(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def run_status(folder: Path) -> str:
+    """How the run in ``folder`` ended: ``done``, ``interrupted``, ``budget``, ``failed``; ``running`` if it did not."""
+    return str(_earlier(folder).get("status", "running"))
 
 
 def _cell(cell: Cell, plan: Plan) -> dict[str, Any]:

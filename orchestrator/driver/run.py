@@ -53,6 +53,8 @@ EXPECTED: Final = (
 )
 """What ends a run with one sentence. Anything else is a fault of ours and keeps its traceback."""
 
+STATUS: Final = {DONE: "done", FAILED: "failed", BUDGET: "budget", INTERRUPTED: "interrupted"}
+
 FILES: Final = ("config.yaml", "plan.json", "results.parquet", "steps.parquet", "summary.json", "report.html")
 
 
@@ -201,7 +203,7 @@ class _Run:
     async def _finish(self, pools: dict[str, ExecutionPool], notes: list[str]) -> Summary:
         plan = self.plan
         isolation = "; ".join(sorted({i for pool in pools.values() for i in pool.isolations}))
-        self.record["isolation"] = isolation
+        self.record |= {"isolation": isolation, "status": STATUS[self._code()]}
         write_record(plan, self.record)
         summary = await asyncio.to_thread(
             self.results.finish, self.record["cells"], seed=plan.config.seed, notes=notes

@@ -40,7 +40,14 @@ class Scheduler:
         finished: Callable[[dict[str, Any], list[dict[str, Any]]], None],
         on_stop: Callable[[], None],
     ) -> None:
-        """``finished`` takes the row and steps of every trial that has a verdict; ``on_stop`` is called once, when nothing may start."""
+        """Prepare to run.
+
+        Args:
+            window: trials under way at once.
+            seen: whether a generation's key was in the journal before this driver started.
+            finished: takes the row and the steps of every trial that has a verdict.
+            on_stop: called once, when nothing new may start.
+        """
         self._window = asyncio.Semaphore(window)
         self._seen = seen
         self._finished = finished

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from orchestrator.core.execution import Execution, Feedback, Grade
 from orchestrator.core.extraction import Extraction
@@ -19,10 +19,9 @@ from orchestrator.core.systems import Outcome
 from orchestrator.core.verdicts import GRADED, Verdict
 from orchestrator.driver.execution import ExecutionService
 from orchestrator.driver.replies import Prompt, ReplySource
+from orchestrator.track.progress import Activity
 
 __all__ = ["CellRuntime", "StepFailed", "TrialTools"]
-
-Activity = Literal["generating", "executing"]
 
 
 class StepFailed(Exception):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.core.verdicts import GRADED, Verdict
 
-__all__ = ["CellProgress", "Progress"]
+__all__ = ["Activity", "CellProgress", "Progress"]
+
+
+Activity = Literal["generating", "executing"]
 
 
 @dataclass(slots=True)
@@ -19,7 +22,7 @@ class CellProgress:
     id: str
     planned: int
     synthetic: bool
-    active: Mapping[str, int]
+    active: Mapping[Activity, int]
     """Steps under way now, by ``generating`` and ``executing``."""
     done: int = 0
     graded: int = 0
