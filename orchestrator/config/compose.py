@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Composer", "config_from_plain"]
 
 _NAMED_AFTER_FILE = ("model", "system", "hardware", "prompt", "rates", "cluster", "suite")
+_NO_CODE = "configuration files choose values, never code to run"
 
 
 class Composer:
@@ -147,12 +148,15 @@ def _refuse_targets(node: Any, path: str = "") -> None:
     for name, value in items:
         where = f"{path}.{name}" if path else name
         if name == "_target_":
-            raise ConfigError(f"{where} is refused: configuration files choose values, never code to run")
+            raise ConfigError(f"{where} is refused: {_NO_CODE}")
         _refuse_targets(value, where)
 
 
 def _sentence(error: Exception) -> str:
     """The innermost cause of a Hydra or OmegaConf error, on one line, with its key and file where known."""
+    from hydra.errors import MissingConfigException
+    from omegaconf.errors import InterpolationResolutionError
+
     chain: list[BaseException] = [error]
     while (below := chain[-1].__cause__ or chain[-1].__context__) is not None and below not in chain:
         chain.append(below)
@@ -160,9 +164,16 @@ def _sentence(error: Exception) -> str:
     file = next((match[1] for text in texts if (match := re.search(r"In '([^']+)'", text))), None)
     where = f"{file}.yaml: " if file and file != "config" else ""
     for link in chain:
+        if isinstance(link, MissingConfigException) and link.missing_cfg_file:
+            group, _, name = link.missing_cfg_file.rpartition("/")
+            return f"{where}there is no {group} {name}{did_you_mean(name, link.options or ())}"
         full = getattr(link, "full_key", None)
         if full:
             first = _one_line(str(link).splitlines()[0])
+            if full.rpartition(".")[2] == "_target_":
+                return f"{where}{full} is refused: {_NO_CODE}"
+            if isinstance(link, InterpolationResolutionError):
+                return f"{where}{full} cannot be resolved: {first}"
             if field_type(full) is None:
                 return f"{where}{full} is no key{did_you_mean(full, known_keys())}"
             return f"{where}{full} must be {plain_type(field_type(full))}: {first}"

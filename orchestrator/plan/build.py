@@ -12,7 +12,7 @@ from orchestrator.config.errors import ConfigError, did_you_mean, show
 from orchestrator.config.schema import Config
 from orchestrator.core.problems import Suite
 from orchestrator.plan.again import regrade_plan, resume_plan
-from orchestrator.plan.answers import answers_digest, count_answers
+from orchestrator.plan.answers import count_answers
 from orchestrator.plan.expand import Point, expand
 from orchestrator.plan.folders import choose_run_dir
 from orchestrator.plan.keys import with_stand_in
@@ -92,9 +92,8 @@ def make_cell(point: Point, config: Config, suite: Suite, ids: tuple[str, ...], 
         return cell
     if config.model.kind == "samples":
         asked = config.samples if point.samples_given else None
-        path = Path(str(config.model.path))
-        counts = count_answers(path, suite, ids, asked)
-        return dataclasses.replace(cell, sample_counts=counts, answers_digest=answers_digest(path))
+        counts, digest = count_answers(Path(str(config.model.path)), suite, ids, asked)
+        return dataclasses.replace(cell, sample_counts=counts, answers_digest=digest)
     if config.samples is None:
         raise ConfigError(
             "samples=null is for model=samples, where the file says how many there are; give a number"

@@ -52,7 +52,7 @@ class Expansion:
 
     name: str
     base: Config
-    """Composed without any axis: the run's own keys are read from it."""
+    """Composed without any axis, for the run's own keys; its ``axes`` are those in force."""
     points: tuple[Point, ...]
     notes: tuple[str, ...]
 
@@ -112,6 +112,7 @@ def expand(arguments: Arguments) -> Expansion:
         if len(axes[key]) > 1 and not any(key in point.axes for point in points.values()):
             systems = ", ".join(dict.fromkeys(point.config.system.name for point in points.values()))
             notes.append(f"axes.{key} makes no difference to {systems}: one cell for all of its values")
+    base.axes = axes
     return Expansion(sweep or "single", base, tuple(points.values()), tuple(dict.fromkeys(notes)))
 
 

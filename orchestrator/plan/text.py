@@ -1,0 +1,114 @@
+"""A plan as lines for a terminal: what ``plan=true`` prints."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from decimal import Decimal
+
+from orchestrator.plan.cost import PlanCost, estimate
+from orchestrator.plan.model import Cell, Plan
+
+__all__ = ["cost_lines", "plan_text"]
+
+
+def plan_text(plan: Plan, width: int | None = None) -> str:
+    """Cells, trials, requests, tokens and dollars of a plan.
+
+    Args:
+        plan: a checked plan.
+        width: columns; by default the terminal's. Below 60 every cell takes several lines.
+    """
+    columns = max(30, width or shutil.get_terminal_size((100, 24)).columns)
+    cost = estimate(plan)
+    lines = [
+        f"Plan {plan.name}: {_many(len(plan.cells), 'cell')}, {_many(plan.trial_count, 'trial')}",
+        f"Files would go to {plan.run_dir}" if not plan.resume else f"Goes on in {plan.run_dir}",
+        "",
+        *(_wide(plan, cost) if columns >= 80 else _narrow(plan, cost)),
+        "",
+    ]
+    for note in (*plan.notes, *cost_lines(plan, cost), "Nothing was run and nothing was spent."):
+        lines.extend(textwrap.wrap(note, columns))
+    return "\n".join(lines) + "\n"
+
+
+def cost_lines(plan: Plan, cost: PlanCost | None = None) -> list[str]:
+    """What the plan's replies can cost, a sentence a line; empty where no model is asked.
+
+    Args:
+        plan: a checked plan.
+        cost: its estimate, where it has been made already.
+    """
+    cost = cost or estimate(plan)
+    if cost.requests_low == 0:
+        return []
+    lines: list[str] = []
+    standing = list(dict.fromkeys(cell.config.model.name for cell in plan.cells if cell.stand_in))
+    if standing:
+        lines.append(
+            f"No API key: rehearsal stands in for {', '.join(standing)}; no model is called and pass rates are "
+            "synthetic."
+        )
+    requests = _between(f"{cost.requests_low:,}", f"{cost.requests_high:,}")
+    lines.append(
+        f"{requests} requests; first answers alone are about {cost.input_tokens_low:,} tokens in and "
+        f"{cost.output_tokens_low:,} out (estimated from the texts)."
+    )
+    if cost.sources:
+        kind = "synthetic dollars" if cost.synthetic else "dollars"
+        lines.append(
+            f"{_usd(cost.usd_low)} to {_usd(cost.usd_high)} in {kind}: from first answers as long as the "
+            "references, to every turn used and every reply at its cap of tokens."
+        )
+        cap = plan.config.budget.usd
+        if cap is None and not cost.synthetic:
+            lines.append("No budget is set: budget.usd caps what is spent.")
+        elif cap is not None and not cost.synthetic and cost.usd_high > Decimal(str(cap)):
+            lines.append(
+                f"budget.usd={cap:g} caps it: when that is used up the rest is not run, and can be resumed."
+            )
+        lines.append(f"Prices: {'; '.join(cost.sources)}.")
+    return lines
+
+
+def _wide(plan: Plan, cost: PlanCost) -> list[str]:
+    longest = max(len(cell.id) for cell in plan.cells)
+    head = f"{'cell':<{longest}}  {'problems':>8}  {'trials':>7}  {'requests':>15}  runs on"
+    lines = [head, "-" * len(head)]
+    for cell, asked in zip(plan.cells, cost.cells, strict=True):
+        requests = _requests(asked.requests_low, asked.requests_high)
+        counts = f"{len(cell.problems):>8,}  {cell.trials:>7,}  {requests:>15}"
+        shared = f" ({asked.shared:,} shared)" if asked.shared else ""
+        lines.append(f"{cell.id:<{longest}}  {counts}  {_place(cell)}{shared}")
+    return lines
+
+
+def _narrow(plan: Plan, cost: PlanCost) -> list[str]:
+    lines: list[str] = []
+    for cell, asked in zip(plan.cells, cost.cells, strict=True):
+        lines.append(cell.id)
+        lines.append(f"  {_many(len(cell.problems), 'problem')}, {_many(cell.trials, 'trial')}")
+        lines.append(f"  requests {_requests(asked.requests_low, asked.requests_high)}")
+        lines.append(f"  runs on {_place(cell)}")
+    return lines
+
+
+def _place(cell: Cell) -> str:
+    return f"{cell.hardware.name} ({'GPU' if cell.needs_gpu else 'CPU'})"
+
+
+def _requests(low: int, high: int) -> str:
+    return "none" if high == 0 else _between(f"{low:,}", f"{high:,}")
+
+
+def _between(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _usd(amount: Decimal) -> str:
+    return f"${amount:,.2f}" if amount >= Decimal("0.01") or amount == 0 else f"${amount:.4f}"
