@@ -4,7 +4,8 @@ Who asks is told to the server, and to no other, as ``str(RequestId(problem, sam
 header ``x-rehearsal-id`` of a message, and in ``params.metadata.user_id`` of each entry of a Message Batch. Usage::
 
     write_problems(path, suite.problems)
-    with RehearsalServer(RehearsalSettings.from_config(config.rehearsal, seed=config.seed, problems=path)) as server:
+    settings = RehearsalSettings.from_config(config.rehearsal, seed=config.seed, problems=path)
+    with RehearsalServer(settings) as server:
         client = AsyncAnthropic(api_key="any", base_url=server.base_url)
 """
 

@@ -87,6 +87,8 @@ def read_problems(path: str | Path) -> ProblemBook:
 
 def _read_line(line: str) -> list[RehearsalProblem]:
     data = json.loads(line)
+    if not isinstance(data, dict):
+        raise TypeError("a JSON object is needed")
     dialect = data.get("dialect", "python")
     references = data.get("references") or {dialect: data["reference"]}
     # The line's own dialect first: the first variant answers where nothing else decides.
