@@ -156,17 +156,22 @@ class Ledger:
 
     async def release(self, reservation: int) -> None:
         """The request was surely not charged."""
-        await self._journal.end_reservation(reservation, "released")
-        self._end(reservation)
-        self._serve()
+        try:
+            await self._journal.end_reservation(reservation, "released")
+        finally:
+            # Also when cancelled: the row is queued before any later one, so the order on disk is the same.
+            self._end(reservation)
+            self._serve()
 
     async def abandon(self, reservation: int) -> None:
         """The request may have been charged: it stays counted at its worst case."""
-        await self._journal.end_reservation(reservation, "unsettled")
-        open_ = self._end(reservation)
-        for totals in self._scopes(open_.account):
-            totals.unsettled += open_.worst
-        self._serve()
+        try:
+            await self._journal.end_reservation(reservation, "unsettled")
+        finally:
+            open_ = self._end(reservation)
+            for totals in self._scopes(open_.account):
+                totals.unsettled += open_.worst
+            self._serve()
 
     # ------------------------------------------------------------------------------------------------------
 

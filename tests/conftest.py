@@ -1,0 +1,30 @@
+"""What all tests share: a home of their own, no token, no figures sent to anyone, no key."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Ray 2.60 writes a token into the home folder when authentication is on, and MLflow and Ray report usage unless
+# told otherwise. All of it is settled before either is imported, here and in every process that tests start.
+_HOME = tempfile.TemporaryDirectory(prefix="orchestrator-tests-home-")
+os.environ.update(
+    {
+        "HOME": _HOME.name,
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+)
+for _name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "RAY_ADDRESS"):
+    os.environ.pop(_name, None)
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run the test in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -1,0 +1,223 @@
+"""The ledger: never over, never stuck, nothing forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.money import AccountRef, BudgetExhausted
+from orchestrator.journal.store import Journal
+from orchestrator.ledger import Ledger
+
+
+class MemoryJournal:
+    """Stands in for the disk where ten thousand schedules are tried: what is tested is the arithmetic."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def put_reservation(self, *, key: str, account: AccountRef, worst_usd: Decimal) -> int:
+        self.count += 1
+        number = self.count
+        await asyncio.sleep(0)
+        return number
+
+    async def end_reservation(self, reservation_id: int, state: str) -> None:
+        await asyncio.sleep(0)
+
+
+def ledger(usd: str | None, cell: str | None = None, trial: str | None = None) -> Ledger:
+    def money(text: str | None) -> Decimal | None:
+        return None if text is None else Decimal(text)
+
+    return Ledger(
+        MemoryJournal(),  # type: ignore[arg-type]
+        usd=money(usd),
+        cell_usd=money(cell),
+        trial_usd=money(trial),
+    )
+
+
+def account(cell: str = "c", trial: str = "t", synthetic: bool = False) -> AccountRef:
+    return AccountRef(cell, trial, synthetic)
+
+
+async def reserve(books: Ledger, usd: str, who: AccountRef | None = None) -> int:
+    return await books.reserve(key="k", worst_usd=Decimal(usd), account=who or account())
+
+
+def test_a_reservation_that_does_not_fit_waits_for_one_in_flight() -> None:
+    async def check() -> None:
+        books = ledger("1.00")
+        first = await reserve(books, "0.80")
+        second = asyncio.create_task(reserve(books, "0.50"))
+        await asyncio.sleep(0.01)
+        assert not second.done()
+        books.settle(first, Decimal("0.10"))
+        await second
+        assert books.totals(synthetic=False).committed == Decimal("0.60")
+
+    asyncio.run(check())
+
+
+def test_it_is_refused_when_nothing_in_flight_can_help() -> None:
+    async def check() -> None:
+        books = ledger("1.00")
+        first = await reserve(books, "0.80")
+        second = asyncio.create_task(reserve(books, "0.50"))
+        await asyncio.sleep(0)
+        books.settle(first, Decimal("0.80"))
+        with pytest.raises(BudgetExhausted, match=r"\$0\.5000"):
+            await second
+        assert books.exhausted
+        assert await reserve(books, "0.20")
+
+    asyncio.run(check())
+
+
+def test_released_money_is_free_again_and_abandoned_money_is_not() -> None:
+    async def check() -> None:
+        books = ledger("1.00")
+        await books.release(await reserve(books, "0.90"))
+        await books.abandon(await reserve(books, "0.90"))
+        totals = books.totals(synthetic=False)
+        assert (totals.unsettled, totals.reserved, totals.settled) == (Decimal("0.90"), 0, 0)
+        with pytest.raises(BudgetExhausted):
+            await reserve(books, "0.20")
+
+    asyncio.run(check())
+
+
+def test_caps_hold_for_the_cell_and_the_trial_too() -> None:
+    async def check() -> None:
+        books = ledger("10", cell="1.00", trial="0.50")
+        books.settle(await reserve(books, "0.40", account("a", "a1")), Decimal("0.40"))
+        with pytest.raises(BudgetExhausted):
+            await reserve(books, "0.20", account("a", "a1"))
+        books.settle(await reserve(books, "0.40", account("a", "a2")), Decimal("0.40"))
+        with pytest.raises(BudgetExhausted):
+            await reserve(books, "0.30", account("a", "a3"))
+        await reserve(books, "0.30", account("b", "b1"))
+
+    asyncio.run(check())
+
+
+def test_synthetic_dollars_have_books_of_their_own() -> None:
+    async def check() -> None:
+        books = ledger("1.00")
+        books.settle(await reserve(books, "0.90", account(synthetic=True)), Decimal("0.90"))
+        await reserve(books, "0.90")
+        assert books.totals(synthetic=False).settled == 0
+
+    asyncio.run(check())
+
+
+def test_a_cancelled_waiter_takes_nothing_with_it() -> None:
+    async def check() -> None:
+        books = ledger("1.00")
+        first = await reserve(books, "0.80")
+        second = asyncio.create_task(reserve(books, "0.50"))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        books.settle(first, Decimal(0))
+        await reserve(books, "1.00")
+
+    asyncio.run(check())
+
+
+def test_an_unsettled_reservation_of_an_earlier_driver_can_be_settled_after_all(tmp_path: Path) -> None:
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        number = await Ledger(journal, usd=None).reserve(key="k", worst_usd=Decimal(2), account=account())
+        books = Ledger(journal, usd=Decimal(3))
+        await books.recover()
+        assert books.totals(synthetic=False).unsettled == 2
+        books.settle(number, Decimal("0.5"))
+        totals = books.totals(synthetic=False)
+        assert (totals.unsettled, totals.settled) == (0, Decimal("0.5"))
+        journal.close()
+
+    asyncio.run(check())
+
+
+def test_ten_thousand_random_schedules_never_exceed_any_cap() -> None:
+    async def one(seed: int) -> tuple[int, int]:
+        draw = random.Random(seed)
+        caps = [Decimal(draw.randint(1, 40)) / 10 for _ in range(3)]
+        books = Ledger(
+            MemoryJournal(),  # type: ignore[arg-type]
+            usd=caps[0],
+            cell_usd=caps[1] if draw.random() < 0.5 else None,
+            trial_usd=caps[2] if draw.random() < 0.5 else None,
+        )
+        charged = Decimal(0)
+        granted = refused = 0
+
+        def never_over() -> None:
+            totals = books.totals(synthetic=False)
+            assert totals.committed <= caps[0]
+            assert min(totals.reserved, totals.settled, totals.unsettled) >= 0
+            for cell in ("a", "b"):
+                scope = books.totals(synthetic=False, cell=cell)
+                assert scope.cap is None or scope.committed <= scope.cap
+
+        async def request(number: int) -> None:
+            nonlocal charged, granted, refused
+            worst = Decimal(draw.randint(1, 100)) / 100
+            who = account(draw.choice("ab"), f"t{number % 3}")
+            try:
+                reservation = await books.reserve(key=str(number), worst_usd=worst, account=who)
+            except BudgetExhausted:
+                refused += 1
+                return
+            granted += 1
+            never_over()
+            try:
+                for _ in range(draw.randint(0, 3)):
+                    await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                # Cancelled in flight: it may have been charged, and its reservation is not forgotten.
+                charged += worst
+                await books.abandon(reservation)
+                raise
+            fate = draw.random()
+            if fate < 0.7:
+                cost = worst * draw.randint(0, 100) / 100
+                charged += cost
+                books.settle(reservation, cost)
+            elif fate < 0.85:
+                await books.release(reservation)
+            else:
+                charged += worst
+                await books.abandon(reservation)
+            never_over()
+
+        tasks = [asyncio.create_task(request(number)) for number in range(12)]
+        for task in draw.sample(tasks, 2):
+            if draw.random() < 0.2:
+                await asyncio.sleep(0)
+                if not task.done():
+                    task.cancel()
+        # Nobody waits for ever: every request is granted, refused or cancelled.
+        await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+        assert charged <= caps[0]
+        return granted, refused
+
+    async def check() -> None:
+        granted = refused = 0
+        for seed in range(10_000):
+            more = await one(seed)
+            granted, refused = granted + more[0], refused + more[1]
+        assert granted > 10_000
+        assert refused > 1_000
+
+    asyncio.run(check())
