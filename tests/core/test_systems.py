@@ -1,0 +1,141 @@
+"""Systems: what they ask for, what they pass on, what they grade."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from orchestrator.core.execution import ExampleOutcome, Feedback, Grade
+from orchestrator.core.extraction import Extraction
+from orchestrator.core.feedback import feedback_text
+from orchestrator.core.generation import Message, Reply, Usage
+from orchestrator.core.problems import PublicProblem
+from orchestrator.core.systems import SYSTEMS, Outcome
+from orchestrator.core.verdicts import Verdict
+
+
+class Script:
+    """Tools that follow a script: replies in order; what feedback and grading say of each program."""
+
+    problem = PublicProblem("p/0", "p", "prompt", "f")
+
+    def __init__(
+        self, replies: Sequence[str], feedback: dict[str, Feedback], grades: dict[str, Verdict], turns: int = 3
+    ) -> None:
+        self.turns = turns
+        self._replies = iter(replies)
+        self._feedback = feedback
+        self._grades = grades
+        self.asked: list[tuple[Message, ...]] = []
+        self.graded: list[str] = []
+        self.tried: list[str] = []
+
+    def opening(self) -> Message:
+        return Message("user", "prompt")
+
+    def repair(self, feedback: Feedback) -> Message:
+        return Message("user", feedback_text(feedback))
+
+    async def generate(self, messages: tuple[Message, ...], turn: int) -> Reply:
+        self.asked.append(messages)
+        assert turn == len(self.asked)
+        return Reply(next(self._replies), "end_turn", Usage(), "m", "r", 0.0, True)
+
+    def extract(self, reply: Reply) -> Extraction:
+        if not reply.text.startswith("code"):
+            return Extraction(None, Verdict.NO_CODE, "prose only")
+        return Extraction(reply.text, None, "")
+
+    async def feedback(self, program: str, turn: int) -> Feedback:
+        self.tried.append(program)
+        return self._feedback.get(program, Feedback(Verdict.PASSED, ""))
+
+    async def grade(self, program: str, turn: int) -> Grade:
+        self.graded.append(program)
+        await asyncio.sleep(0)
+        return Grade(self._grades.get(program, Verdict.PASSED))
+
+    async def reference(self) -> Grade:
+        return Grade(Verdict.PASSED)
+
+
+WRONG = Feedback(
+    Verdict.WRONG_ANSWER, "example 1", outcomes=(ExampleOutcome("f(1)", "2", False, "3"),), output="hello"
+)
+
+
+def play(system: str, script: Script) -> Outcome:
+    async def main() -> Outcome:
+        return await SYSTEMS[system](script)
+
+    return asyncio.run(main())
+
+
+def test_generate_only_asks_once_and_feeds_nothing_back() -> None:
+    script = Script(["code a"], {"code a": WRONG}, {"code a": Verdict.WRONG_ANSWER})
+    outcome = play("generate_only", script)
+    assert (outcome.verdict, outcome.turns, script.tried) == (Verdict.WRONG_ANSWER, 1, [])
+    assert len(script.asked) == 1
+
+
+def test_generate_only_without_code_grades_nothing() -> None:
+    script = Script(["sorry"], {}, {})
+    outcome = play("generate_only", script)
+    assert (outcome.verdict, outcome.reason, script.graded) == (Verdict.NO_CODE, "prose only", [])
+
+
+def test_execute_only_asks_no_model() -> None:
+    script = Script([], {}, {})
+    assert play("execute_only", script) == Outcome(Verdict.PASSED, None, "", 0, None)
+    assert script.asked == []
+
+
+def test_hybrid_stops_at_the_first_program_that_passes_the_feedback_tests() -> None:
+    script = Script(["code a", "code b", "code c"], {"code a": WRONG}, {"code a": Verdict.WRONG_ANSWER})
+    outcome = play("hybrid", script)
+    assert (outcome.verdict, outcome.program, outcome.turns) == (Verdict.PASSED, "code b", 2)
+    assert outcome.first_turn_verdict is Verdict.WRONG_ANSWER
+    assert sorted(script.graded) == ["code a", "code b"]
+
+
+def test_hybrid_sends_back_what_happened_on_the_examples_and_never_a_grade() -> None:
+    script = Script(["code a", "code b"], {"code a": WRONG}, {"code a": Verdict.OUT_OF_MEMORY})
+    play("hybrid", script)
+    second = script.asked[1]
+    assert [m.role for m in second] == ["user", "assistant", "user"]
+    assert "f(1)" in second[2].text
+    assert "hello" in second[2].text
+    assert "memory" not in second[2].text
+
+
+def test_hybrid_says_that_there_was_no_program_and_asks_again() -> None:
+    script = Script(["sorry", "code b"], {}, {})
+    outcome = play("hybrid", script)
+    assert (outcome.verdict, outcome.first_turn_verdict, outcome.turns) == (Verdict.PASSED, Verdict.NO_CODE, 2)
+    assert "prose only" in script.asked[1][2].text
+
+
+def test_hybrid_grades_the_last_program_when_none_passes_and_a_later_reply_has_none() -> None:
+    wrong = {"code a": WRONG, "code b": WRONG}
+    script = Script(["code a", "code b", "sorry"], wrong, {"code b": Verdict.WRONG_ANSWER})
+    outcome = play("hybrid", script)
+    assert (outcome.program, outcome.turns) == ("code b", 3)
+
+
+def test_hybrid_without_any_program_is_no_code() -> None:
+    script = Script(["a", "b", "c"], {}, {})
+    outcome = play("hybrid", script)
+    assert (outcome.verdict, outcome.program, script.graded) == (Verdict.NO_CODE, None, [])
+
+
+def test_hybrid_goes_on_where_programs_have_a_speed_and_keeps_the_fastest_right_one() -> None:
+    scores = {
+        "code a": Feedback(Verdict.PASSED, "", score=1.0),
+        "code b": Feedback(Verdict.PASSED, "", score=3.0),
+        "code c": Feedback(Verdict.WRONG_ANSWER, "off", score=None),
+        "code d": Feedback(Verdict.PASSED, "", score=2.0),
+    }
+    script = Script(["code a", "code b", "code c", "code d"], scores, {}, turns=4)
+    outcome = play("hybrid", script)
+    assert (outcome.program, outcome.turns) == ("code b", 4)
+    assert sorted(script.graded) == ["code a", "code b"]
