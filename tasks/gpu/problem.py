@@ -191,6 +191,11 @@ class GpuProblem:
         """Dialects that a submission may be written in, in the order of :data:`DIALECTS`."""
         return tuple(d for d in DIALECTS if d in self.references)
 
+    def cuda_sizes(self, shape: Shape, dtype: str) -> tuple[str, ...]:
+        """Names of the sizes that a ``cuda`` kernel gets after the outputs: those that no scalar input gives."""
+        scalars = {spec.name for spec in self.inputs(shape, dtype) if isinstance(spec, ScalarSpec)}
+        return tuple(name for name in self.sizes if name not in scalars)
+
     def supports(self, dialect: str, dtype: str) -> bool:
         """Whether the suite has this problem in this dialect and dtype."""
         if dialect not in self.references or dtype not in self.dtypes:

@@ -93,7 +93,7 @@ def cuda_signature(problem: GpuProblem, dtype: str) -> str:
         else:
             parts.append(f"const {CUDA_TYPES[spec.element]}* {spec.name}")
     parts += [f"{CUDA_TYPES[spec.element]}* {spec.name}" for spec in problem.outputs(shape, dtype)]
-    parts += [f"long long {name}" for name in problem.sizes]
+    parts += [f"long long {name}" for name in problem.cuda_sizes(shape, dtype)]
     return ", ".join([*parts, "void* scratch", "int round"])
 
 

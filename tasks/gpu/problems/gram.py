@@ -110,8 +110,8 @@ PROBLEM = GpuProblem(
     name="gram",
     level=1,
     task="""
-Compute the Gram matrix of the rows of `a`: `out = a @ a.T`, that is `out[i, j] = sum over l of a[i, l] * a[j, l]`.
-Entries of `a` are signed, so the sums cancel.
+Compute the Gram matrix of the rows of `a`: `out = a @ a.T`, that is `out[i, j] = sum over l of a[i, l] * a[j,
+l]`. Entries of `a` are signed, so the sums cancel.
 """,
     dtypes=ALL,
     sizes={"m": "rows of `a`", "k": "columns of `a`"},
