@@ -30,8 +30,13 @@ class GpuMeasures:
     """``memory`` or ``compute``."""
     compile_s: float | None = None
     peak_memory_bytes: int | None = None
+    """Card memory that the program took at most, beside its context, with its inputs and outputs."""
     joules: float | None = None
-    """Energy of the timed window minus idle."""
+    """Energy of a window of calls back to back (2 s or more), idle power subtracted."""
+    joules_per_call: float | None = None
+    """The same over the number of calls in the window."""
+    shape: str = ""
+    """Dimensions of the timed call, e.g. ``m=5000, k=5000``."""
     rounds: int = 0
     dropped_rounds: int = 0
     """Rounds left out because the card was throttled."""

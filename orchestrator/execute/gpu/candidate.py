@@ -1,0 +1,306 @@
+"""What runs inside a candidate: arm, load one program, make the calls that the referee orders.
+
+Everything here shares a process with code that nobody trusts. Nothing in it decides a verdict: it reports, and the
+referee looks for itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from orchestrator.execute.gpu import flags, programs, wire
+from orchestrator.execute.gpu.arenas import close_device, open_device, open_host, view
+from orchestrator.execute.gpu.layout import Slot
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["serve"]
+
+_TEXT: Final = 6000
+"""Most characters of an exception's message that are reported."""
+_FRAMES: Final = 8
+_NAP_S: Final = 5e-5
+
+
+def serve(chan: socket.socket, line: socket.socket, config: dict[str, Any], seal: Callable[[], None]) -> None:
+    """Live as a candidate until the referee hangs up.
+
+    Args:
+        chan: to the supervisor: "armed" goes out, one program comes in.
+        line: to the referee.
+        config: ``device`` and ``folder`` (scratch).
+        seal: takes away the right to start processes; called before the program is loaded, or for Triton, whose
+            compiler starts an assembler, before it is timed.
+    """
+    began = time.perf_counter()
+    synchronize = _arm(config["device"])
+    wire.send(chan, {"armed": time.perf_counter() - began})
+    try:
+        message, fds = wire.receive(chan, 1)
+    except EOFError:
+        return
+    with os.fdopen(fds[0], "rb") as file:
+        source = file.read().decode("utf-8", "surrogatepass")
+    try:
+        attached, fds = wire.receive(line, 3)
+    except EOFError:
+        return
+    shared = _Shared.attach(attached, fds)
+    if message["dialect"] != "triton":
+        seal()
+    if message["memory_share"] is not None:
+        _limit_pools(message["memory_share"])
+    began = time.perf_counter()
+    try:
+        program = programs.load(source, message["dialect"], message["entry_point"], Path(config["folder"]))
+        synchronize()
+    except BaseException as error:  # noqa: BLE001 - a program may raise anything, and all of it is reported
+        phase = "compile" if isinstance(error, programs.CompileError) else "load"
+        wire.send(line, {"failed": _report(error, phase)})
+        return
+    wire.send(line, {"loaded": time.perf_counter() - began})
+    _Session(line, shared, program, synchronize, seal).run()
+
+
+@dataclass(slots=True)
+class _Shared:
+    """Memory and flags that this candidate shares with the referee."""
+
+    orders: memoryview
+    answers: memoryview
+    host: torch.Tensor
+    device: torch.Tensor | None
+    """None: device arrays are staged through ``host``, behind the host arrays."""
+    staged_at: int
+    """Offset in ``host`` where the staged arrays begin."""
+    staging: str
+    """torch device that staged arrays are copied to; empty: they are used where they lie."""
+
+    @classmethod
+    def attach(cls, message: dict[str, Any], fds: list[int]) -> _Shared:
+        orders, answers = flags.map_page(fds[0], write=False), flags.map_page(fds[1], write=True)
+        host = open_host(fds[2])
+        wire.close_all(fds)
+        device = open_device(message["handle"], message["device_bytes"]) if message["handle"] else None
+        return cls(orders, answers, host, device, message["staged_at"], message["staging"])
+
+    def detach(self) -> None:
+        """Let go of the card's memory, so that its maker can free it."""
+        if self.device is not None:
+            pointer, self.device = self.device.data_ptr(), None
+            close_device(pointer)
+
+
+@dataclass(slots=True)
+class _Session:
+    line: socket.socket
+    shared: _Shared
+    program: programs.Program
+    synchronize: Callable[[], None]
+    seal: Callable[[], None]
+    call: Callable[[], None] = field(default=lambda: None)
+    touch: Callable[[], None] = field(default=lambda: None)
+    before: Callable[[], None] = field(default=lambda: None)
+    after: Callable[[], None] = field(default=lambda: None)
+    failed: bool = False
+
+    def run(self) -> None:
+        gc.disable()
+        while not self.failed:
+            try:
+                message, fds = wire.receive(self.line, 3)
+            except EOFError:
+                return
+            operation = message["op"]
+            if operation == "case":
+                self._case(message)
+            elif operation == "calls":
+                self._calls(message["base"])
+            elif operation == "claim":
+                self._claim(message["calls"])
+            elif operation == "attach":
+                self.call = self.touch = self.before = self.after = lambda: None
+                self.shared.detach()
+                self.shared = _Shared.attach(message, fds)
+                wire.send(self.line, {"attached": True})
+            elif operation == "seal":
+                self.seal()
+                wire.send(self.line, {"sealed": True})
+
+    def _case(self, message: dict[str, Any]) -> None:
+        try:
+            inputs = [self._array(x) for x in message["inputs"]]
+            outputs = [self._array(x) for x in message["outputs"]]
+            staged_in = [x for x in inputs if isinstance(x, _Staged)]
+            staged_out = [x for x in outputs if isinstance(x, _Staged)]
+            given = [x.copy if isinstance(x, _Staged) else x for x in inputs]
+            filled = [x.copy if isinstance(x, _Staged) else x for x in outputs]
+            first = filled[0].reshape(-1)[:1]
+
+            def touch() -> None:
+                """Write one element of the output: the cost of everything but the program."""
+                first.mul_(1)
+
+            self.touch = touch
+            self.call = self.program.bind(message, given, filled)
+
+            def before() -> None:
+                for x in (*staged_in, *staged_out):
+                    x.copy.copy_(x.shared)
+
+            def after() -> None:
+                for x in staged_out:
+                    x.shared.copy_(x.copy)
+
+            self.before, self.after = before, after
+        except BaseException as error:  # noqa: BLE001 - binding runs compilers on the program
+            self._fail(error, "load")
+            return
+        wire.send(self.line, {"set": True})
+
+    def _array(self, x: dict[str, Any]) -> Any:
+        if "scalar" in x:
+            return x["scalar"]
+        slot = Slot(x["at"], tuple(x["shape"]), x["element"], x["host"])
+        shared = self.shared
+        if slot.host:
+            return view(shared.host, slot)
+        if shared.device is not None:
+            return view(shared.device, slot)
+        there = view(shared.host[shared.staged_at :], slot)
+        return _Staged(there, there.to(shared.staging, copy=True)) if shared.staging else there
+
+    def _calls(self, base: int) -> None:
+        """Make the calls that are ordered on the shared page, until the referee ends them."""
+        orders, answers = self.shared.orders, self.shared.answers
+        prepare, go, ready, done = flags.PREPARE, flags.GO, flags.READY, flags.DONE
+        synchronize = self.synchronize
+        while True:
+            number = orders[prepare]
+            if number == base:
+                time.sleep(_NAP_S)
+                continue
+            if number < 0:
+                break
+            base = number
+            try:
+                self.before()
+                synchronize()
+                call, after = self.touch if orders[flags.TOUCH] else self.call, self.after
+                answers[ready] = number
+                while orders[go] != number:
+                    pass
+                call()
+                synchronize()
+                after()
+            except BaseException as error:  # noqa: BLE001 - a program may raise anything, and all of it is reported
+                answers[done] = -number
+                self._fail(error, "run")
+                return
+            answers[done] = number
+        wire.send(self.line, {"idle": True})
+
+    def _claim(self, calls: int) -> None:
+        """Time calls with the process's own means: a claim, shown beside the referee's time."""
+        try:
+            times = [_self_timed(self.call, self.synchronize) for _ in range(calls)]
+        except BaseException as error:  # noqa: BLE001 - the program is called here too
+            self._fail(error, "run")
+            return
+        wire.send(self.line, {"claimed": sorted(times)[len(times) // 2]})
+
+    def _fail(self, error: BaseException, phase: str) -> None:
+        self.failed = True
+        if isinstance(error, programs.CompileError):
+            phase = "compile"
+        wire.send(self.line, {"failed": _report(error, phase)})
+
+
+@dataclass(slots=True)
+class _Staged:
+    """An array that travels through host memory: the shared one and the program's own copy."""
+
+    shared: torch.Tensor
+    copy: torch.Tensor
+
+
+def _arm(device: str) -> Callable[[], None]:
+    """Create the CUDA context and everything that a first use would create; return how to wait for the card."""
+    import torch
+
+    if device == "cpu":
+        torch.zeros(1).add_(1)
+        return lambda: None
+    torch.ones(64, device="cuda").add_(1)
+    synchronize = torch.cuda.synchronize
+    synchronize()
+    return synchronize
+
+
+def _limit_pools(memory_share: float) -> None:
+    """Let the libraries' own pools say "out of memory" where the cap is; going around them is seen from outside."""
+    import cupy
+    import torch
+
+    torch.cuda.set_per_process_memory_fraction(memory_share)
+    cupy.get_default_memory_pool().set_limit(fraction=memory_share)
+
+
+def _self_timed(call: Callable[[], None], synchronize: Callable[[], None]) -> float:
+    import torch
+
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        began = time.perf_counter()
+        call()
+        return time.perf_counter() - began
+    event: Any = torch.cuda.Event
+    start, end = event(enable_timing=True), event(enable_timing=True)
+    start.record()
+    call()
+    end.record()
+    synchronize()
+    return float(start.elapsed_time(end)) / 1e3
+
+
+def _report(error: BaseException, phase: str) -> dict[str, Any]:
+    """An exception as plain data: its type, its message, and the program's own frames."""
+    try:
+        text = str(error)
+    except BaseException:  # noqa: BLE001 - __str__ is the program's own code
+        text = "(its message could not be read)"
+    return {
+        "phase": phase,
+        "type": type(error).__name__[:100],
+        "message": text[:_TEXT],
+        "frames": _frames(error),
+        "oom": _is_out_of_memory(error),
+    }
+
+
+def _frames(error: BaseException) -> Sequence[str]:
+    if isinstance(error, SyntaxError):
+        return [f"line {error.lineno}: {(error.text or '').strip()[:160]}"]
+    found = [
+        f"line {frame.lineno}, in {frame.name}: {(frame.line or '')[:160]}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).name == programs.FILE_NAME
+    ]
+    return found[-_FRAMES:]
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is an allocation that failed, by the exception types of the libraries at hand."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if names & {"OutOfMemoryError", "MemoryError"}:
+        return True
+    return "cupy" in sys.modules and "cudaErrorMemoryAllocation" in str(getattr(error, "args", ""))[:2000]

@@ -1,0 +1,194 @@
+"""What a candidate (and the referee) may reach: the sandbox's mechanisms, set for programs that use a card.
+
+Three tiers, the strongest that the machine gives: ``root`` (namespaces with a private file tree), ``spaces``
+(namespaces, the machine's file tree), ``bare``. Landlock, seccomp, no-new-privileges, no capabilities and resource
+limits are there in each.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator.execute.sandbox import capabilities, landlock, namespaces, rlimits, seccomp
+from orchestrator.execute.sandbox.process import die_with_parent, no_new_privileges
+
+__all__ = ["TIERS", "Bounds", "confine", "enter", "missing", "probe", "seal"]
+
+TIERS: Final = ("root", "spaces", "bare")
+_SPACES: Final = namespaces.USER | namespaces.PID | namespaces.IPC | namespaces.NETWORK | namespaces.UTS
+_SYSTEM: Final = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/sbin",
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/sys",
+    "/opt",
+)
+_NODES: Final = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+_CARD_NODES: Final = "/dev/nvidia*"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where one process may go."""
+
+    folder: str
+    """Its scratch folder, an empty one."""
+    root_at: str
+    """An empty folder on which a private file tree is built."""
+    read: tuple[str, ...] = ()
+    """Files and folders to read beside the system's and the interpreter's."""
+    hidden: tuple[str, ...] = ()
+    """Folders beneath readable ones that are not."""
+    file_bytes: int = 1 << 30
+    open_files: int = 4096
+    data_bytes: int | None = None
+    scratch_bytes: int = 1 << 30
+
+
+def missing() -> list[str]:
+    """What this kernel lacks of the layers that every tier has."""
+    lacking = [] if landlock.abi() else ["Landlock"]
+    with open("/proc/self/status", encoding="ascii") as status:
+        if not any(line.startswith("Seccomp:") for line in status):
+            lacking.append("seccomp")
+    return lacking
+
+
+def probe(tier: str, bounds: Bounds) -> str:
+    """Try the tier in a throwaway child; empty if it works, or what was refused."""
+    read, write = os.pipe()
+    try:
+        pid = enter(tier)
+    except OSError as error:
+        os.close(read)
+        os.close(write)
+        return f"namespaces refused: {error.strerror or error}"
+    if pid == 0:
+        os.close(read)
+        reason = ""
+        try:
+            confine(tier, bounds)
+        except OSError as error:
+            reason = f"{error.strerror or error}"
+        os.write(write, reason.encode()[:200] or b"ok")
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as file:
+        answer = file.read().decode()
+    os.waitpid(pid, 0)
+    return "" if answer == "ok" else answer or "the trial child died"
+
+
+def enter(tier: str) -> int:
+    """Fork into the tier's namespaces: 0 in the child, the child's id in the parent.
+
+    In a PID namespace the caller's child is its first process, which waits for a second fork and passes its exit
+    status on: the C library only keeps straight which thread is which across a fork of its own, and CUDA asks it.
+    Killing the first process ends everything in the namespace.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    if tier == "bare":
+        return os.fork()
+    pid = namespaces.enter(_SPACES | namespaces.MOUNT, os.getuid(), os.getgid())
+    if pid:
+        return pid
+    die_with_parent()
+    worker = os.fork()
+    if worker == 0:
+        return 0
+    while True:
+        ended, status = os.waitpid(-1, 0)
+        if ended == worker:
+            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
+def confine(tier: str, bounds: Bounds) -> None:
+    """Put the calling process under everything that its tier has, for good. Call it right after :func:`enter`.
+
+    Raises:
+        OSError: the kernel refused a part.
+    """
+    devices = [*glob.glob(_CARD_NODES), *_NODES]
+    readable = _readable(bounds)
+    if tier == "root":
+        namespaces.private_root(
+            namespaces.Root(
+                at=bounds.root_at,
+                read=_roots(bounds),
+                hidden=bounds.hidden,
+                devices=devices,
+                scratch=bounds.folder,
+                scratch_bytes=bounds.scratch_bytes,
+                uid=os.getuid(),
+                gid=os.getgid(),
+                shared_memory=True,
+            )
+        )
+    elif tier == "spaces":
+        namespaces.mount(None, "/", None, _MS_REC | _MS_PRIVATE)
+        namespaces.mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    os.chdir(bounds.folder)
+    rlimits.apply(
+        rlimits.ResourceLimits(
+            data_bytes=bounds.data_bytes, file_bytes=bounds.file_bytes, open_files=bounds.open_files
+        )
+    )
+    no_new_privileges()
+    if landlock.abi():
+        rules = landlock.ruleset(
+            read=[*readable, "/proc"],
+            # The driver names its threads through /proc.
+            write=[bounds.folder, "/proc/self/task"],
+            devices=[*devices, "/dev/shm"],
+            # A process of its own PID and network namespaces has nobody to signal or call.
+            scoped=tier == "bare",
+        )
+        landlock.restrict_self(rules)
+        os.close(rules)
+    capabilities.drop_all()
+    policy = seccomp.SyscallPolicy(
+        landlock_abi=landlock.abi(),
+        own_pid_namespace=tier != "bare",
+        unix_sockets=True,
+        memory_files=True,
+    )
+    seccomp.install(seccomp.base_filter(policy))
+    seccomp.install(seccomp.delta_filter(policy))
+
+
+def seal() -> None:
+    """Take the right to start processes from the calling thread and all threads that it makes."""
+    rules = seccomp.FilterBuilder()
+    rules.deny(["execve", "execveat", "fork", "vfork"], errno.EPERM)
+    rules.require_bits("clone", 0, _CLONE_THREAD, errno.EPERM)
+    seccomp.install(rules.build())
+
+
+_CLONE_THREAD: Final = 0x10000
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
+
+
+def _roots(bounds: Bounds) -> list[str]:
+    """Files and folders to show, outermost ones only."""
+    prefixes = {sys.prefix, sys.base_prefix, os.path.dirname(os.__file__)}
+    found: list[str] = []
+    for path in [*_SYSTEM, *sorted({*prefixes, *bounds.read}, key=len)]:
+        if os.path.exists(path) and not any(path == f or path.startswith(f + os.sep) for f in found):
+            found.append(path)
+    return found
+
+
+def _readable(bounds: Bounds) -> list[str]:
+    """The same without what is hidden, as Landlock must be told."""
+    return landlock.expand(_roots(bounds), bounds.hidden)

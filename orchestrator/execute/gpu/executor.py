@@ -1,0 +1,194 @@
+"""The GPU executor: owns the lease of one card, the processes that judge programs on it, and the kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from typing import Any, Final
+
+from orchestrator.core.execution import Execution, Job, Preparation
+from orchestrator.core.gpu import GpuFeedback, GpuMeasures
+from orchestrator.core.problems import GpuTests, Problem
+from orchestrator.core.verdicts import Verdict
+from orchestrator.execute.gpu import findings, rules
+from orchestrator.execute.gpu.cpu_timing import time_cpu_reference
+from orchestrator.execute.gpu.family import FamilyError
+from orchestrator.execute.gpu.nvml import CardWatch
+from orchestrator.execute.gpu.report import measures_of
+from orchestrator.execute.gpu.session import Session, Watched
+from orchestrator.execute.gpu.settings import GpuExecutorSettings
+
+__all__ = ["GpuExecutor", "GpuExecutorSettings"]
+
+_HOST_MEMORY: Final = 1 << 30
+"""Without a card, sizes are chosen as for one of this much memory."""
+_HOST_SCALE: Final = 1 / 256
+"""Without a card, timed shapes are this share of their usual work: times there say nothing of a card."""
+_REFERENCE_DIALECTS: Final = ("torch", "cupy", "triton", "cuda")
+"""A program is compared with the first of these that its problem has a reference in."""
+
+
+class GpuExecutor:
+    """An :class:`~orchestrator.core.execution.Executor` for problems whose tests are ``GpuTests``."""
+
+    def __init__(self, settings: GpuExecutorSettings) -> None:
+        """Start everything and arm the spares.
+
+        Raises:
+            FamilyError: the processes could not be started.
+            ArmingFailed: no context could be made on the card.
+            IsolationMissing: less isolation than required.
+        """
+        self._settings = settings
+        self._watch = CardWatch(settings.gpu_uuid) if settings.device == "gpu" else None
+        self._session = Session(settings, self._watch)
+        total = self._watch.total_bytes if self._watch is not None else _HOST_MEMORY
+        self._memory = min(total, settings.memory_cap_bytes or total)
+        self._ceilings: dict[tuple[str, str, float], dict[str, Any]] = {}
+
+    @property
+    def isolation(self) -> str:
+        """``full`` or ``partial (what is missing)``, and how buffers are shared where that is not by CUDA IPC."""
+        return self._session.isolation
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the card says of itself, for prompts: name, memory, multiprocessors, cache sizes."""
+        return dict(self._session.facts)
+
+    @property
+    def session(self) -> Session:
+        """The processes, for tests and benchmarks."""
+        return self._session
+
+    def prepare(self, problem: Problem, seed: int) -> Preparation:
+        """Size the timed shape for this card, time the CPU reference, and judge the reference on all tests."""
+        tests = _gpu_tests(problem, "scoring")
+        limits = problem.limits
+        if self._settings.device == "cpu" and problem.public.dialect != "torch":
+            reason = (
+                f"{problem.public.dialect} programs need a card; without one (execute.device=cpu) only torch runs"
+            )
+            return Preparation(problem.id, Verdict.INFRASTRUCTURE, reason, limits)
+        scale = 1.0 if self._settings.device == "gpu" else _HOST_SCALE
+        failed = self._open(tests, scale)
+        answer = {} if failed else self._session.command({"cmd": "calibrate"} if self._watch else _rescale(scale))
+        failed = failed or answer.get("failed")
+        if failed:
+            reason = f"the reference program failed: {failed.get('type')}: {failed.get('message')}"[:300]
+            return Preparation(problem.id, Verdict.ERROR, " ".join(reason.split()), limits)
+        self._scale = float(answer["scale"])
+        recording = {
+            "scale": self._scale,
+            "dims": answer["shape"],
+            "cpu_reference_s": self._cpu_reference(tests),
+        }
+        made = Preparation(
+            problem.id, Verdict.PASSED, "", limits, recording=json.dumps(recording, sort_keys=True).encode()
+        )
+        for kind in ("feedback", "scoring"):
+            job = Job(problem.id, problem.reference, kind, seed, limits)
+            done = self._execute(problem, made, job, timing=False)
+            if done.verdict is not Verdict.PASSED:
+                return Preparation(problem.id, done.verdict, f"reference on {kind} tests: {done.reason}", limits)
+        return made
+
+    def run(self, problem: Problem, preparation: Preparation, job: Job) -> Execution:
+        """Run one program and decide its verdict outside its process."""
+        return self._execute(problem, preparation, job, timing=self._settings.timing)
+
+    def close(self) -> None:
+        """End every process, file and memory segment that this executor made."""
+        self._session.close()
+
+    # ------------------------------------------------------------------ parts
+
+    def _execute(self, problem: Problem, preparation: Preparation, job: Job, timing: bool) -> Execution:
+        began = time.monotonic()
+        tests = _gpu_tests(problem, job.tests)
+        broken = rules.violation(job.program, problem.public.dialect, problem.public.entry_point)
+        if broken is not None:
+            return self._finish(
+                findings.Finding(Verdict.REJECTED, broken, "load", (f"Not allowed: {broken}.",)), job
+            )
+        recording = json.loads(preparation.recording) if preparation.recording else {}
+        scale = float(recording.get("scale", 1.0))
+        failed = self._open(tests, scale)
+        if failed:
+            raise FamilyError(f"the reference program of {problem.id} failed: {failed}")
+        ceilings = self._ceilings_for(tests, scale) if timing else {}
+        watched = self._session.judge(problem, tests, job, timing)
+        finding = findings.conclude(watched.found, watched.killed, watched.ending, self._settings.memory_cap_bytes)
+        if finding.verdict is Verdict.INFRASTRUCTURE or watched.found.get("outcome") == "reference":
+            raise FamilyError(f"{problem.id} could not be judged: {watched.found.get('reason', finding.reason)}")
+        measures = None
+        if self._watch is not None or watched.found["rounds"]:
+            measures = measures_of(watched, self._watch, recording, ceilings)
+        return self._finish(finding, job, watched, measures, time.monotonic() - began)
+
+    def _finish(
+        self,
+        finding: findings.Finding,
+        job: Job,
+        watched: Watched | None = None,
+        measures: GpuMeasures | None = None,
+        lease_s: float = 0.0,
+    ) -> Execution:
+        feedback = job.tests == "feedback"
+        lines = finding.lines
+        if feedback and finding.verdict is Verdict.PASSED and measures is not None:
+            lines = findings.measured_lines(measures, self._settings.memory_cap_bytes or self._memory)
+        return Execution(
+            verdict=finding.verdict,
+            reason=finding.reason,
+            cpu_s=watched.cpu_s if watched is not None else None,
+            wall_s=watched.wall_s if watched is not None else None,
+            peak_memory_bytes=watched.peak_resident if watched is not None else None,
+            lease_s=lease_s,
+            node=os.uname().nodename,
+            isolation=self.isolation,
+            # What the wall clock stopped may have been held up by the node: it is run again alone, which decides.
+            provisional=finding.verdict is Verdict.TIMEOUT and not job.alone,
+            output=watched.output if watched is not None and feedback else "",
+            gpu=measures,
+            gpu_feedback=GpuFeedback(finding.phase, lines) if feedback else None,
+        )
+
+    def _open(self, tests: GpuTests, scale: float) -> dict[str, Any] | None:
+        """Have the problem open at this scale; what the reference said if it failed."""
+        from tasks.gpu.catalog import get
+
+        problem = get(tests.name)
+        allowed = ("torch",) if self._settings.device == "cpu" else _REFERENCE_DIALECTS
+        dialect = next((d for d in allowed if problem.supports(d, tests.dtype)), None)
+        if dialect is None:
+            return {"type": "LookupError", "message": f"no reference in {tests.dtype} runs here"}
+        return self._session.open(tests, dialect, problem.reference(dialect, tests.dtype), self._memory, scale)
+
+    def _ceilings_for(self, tests: GpuTests, scale: float) -> dict[str, Any]:
+        key = (tests.name, tests.dtype, scale)
+        if key not in self._ceilings:
+            self._ceilings[key] = self._session.command({"cmd": "ceilings", "dtype": tests.dtype})
+        return self._ceilings[key]
+
+    def _cpu_reference(self, tests: GpuTests) -> float | None:
+        limit = self._settings.cpu_reference_limit_s
+        if limit <= 0:
+            return None
+        order = self._session.command({"cmd": "inputs"})
+        with suppress(MemoryError):
+            return time_cpu_reference(tests.name, tests.dtype, order["seed"], order["shape"], limit)
+        return None
+
+
+def _rescale(scale: float) -> dict[str, Any]:
+    return {"cmd": "scale", "scale": scale}
+
+
+def _gpu_tests(problem: Problem, kind: str) -> GpuTests:
+    tests = problem.scoring if kind == "scoring" else problem.feedback
+    if not isinstance(tests, GpuTests):
+        raise TypeError(f"{problem.id} has no GPU tests; this executor runs no others")
+    return tests

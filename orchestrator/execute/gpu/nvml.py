@@ -1,0 +1,79 @@
+"""What the driver says of one card: memory, clocks, temperature, power, energy. No CUDA context is made for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["THROTTLED", "CardWatch", "Sample"]
+
+THROTTLED: Final = {
+    0x0000000000000004: "power cap",
+    0x0000000000000008: "hardware slowdown",
+    0x0000000000000020: "thermal (software)",
+    0x0000000000000040: "thermal (hardware)",
+    0x0000000000000080: "power brake",
+}
+"""Bits of the driver's clock event reasons that mean: slower than the card could be. Idle is not among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at the card; None for what its driver does not tell."""
+
+    at: float
+    """time.monotonic()"""
+    sm_clock_mhz: int | None
+    temperature_c: int | None
+    power_w: float | None
+    throttle: int
+    """Those of the reasons' bits that are in :data:`THROTTLED`."""
+
+
+class CardWatch:
+    """One card, by UUID."""
+
+    def __init__(self, uuid: str) -> None:
+        """Find the card; an empty ``uuid`` takes the first.
+
+        Raises:
+            pynvml.NVMLError: no driver, or no such card.
+        """
+        import pynvml
+
+        self._nvml: Any = pynvml
+        pynvml.nvmlInit()
+        self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid) if uuid else pynvml.nvmlDeviceGetHandleByIndex(0)
+        self.uuid = str(pynvml.nvmlDeviceGetUUID(self._handle))
+        self.name = str(pynvml.nvmlDeviceGetName(self._handle))
+        self.total_bytes = int(pynvml.nvmlDeviceGetMemoryInfo(self._handle).total)
+
+    def used(self) -> int:
+        """Bytes of the card's memory in use, by whomever."""
+        return int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used)
+
+    def sample(self) -> Sample:
+        """Look at clocks, temperature, power and throttling."""
+        nvml, handle = self._nvml, self._handle
+        milliwatts = self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
+        reasons = self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
+        return Sample(
+            time.monotonic(),
+            self._ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+            self._ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+            None if milliwatts is None else milliwatts / 1e3,
+            (reasons or 0) & sum(THROTTLED),
+        )
+
+    def energy_j(self) -> float | None:
+        """Joules since the driver was loaded; None where the card has no counter."""
+        found = self._ask(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
+        return None if found is None else found / 1e3
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except self._nvml.NVMLError:
+            return None

@@ -1,0 +1,79 @@
+"""Turns what was watched of one program into the measures that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+from orchestrator.core.gpu import GpuMeasures
+from orchestrator.execute.gpu.measures import Round, drop_throttled, roofline, throttle_names, time_rounds
+from orchestrator.execute.gpu.nvml import CardWatch
+from orchestrator.execute.gpu.session import Watched
+
+__all__ = ["measures_of"]
+
+
+def measures_of(
+    watched: Watched, watch: CardWatch | None, recording: Mapping[str, Any], ceilings: Mapping[str, Any]
+) -> GpuMeasures:
+    """All that is known of a program; times only of one that passed.
+
+    Args:
+        watched: by the session.
+        watch: the card; None without one.
+        recording: of the preparation, with the CPU reference's time.
+        ceilings: the referee's ``ceilings`` for this problem; empty where nothing was timed.
+    """
+    found = watched.found
+    passed = found.get("outcome") == "passed"
+    rounds = [Round(*values) for values in found["rounds"]]
+    kept, dropped = drop_throttled(rounds, watched.samples)
+    timing = time_rounds(kept) if kept and passed else None
+    share, bound = None, None
+    if timing is not None and ceilings:
+        share, bound = roofline(
+            timing.candidate.median,
+            ceilings["bytes"],
+            ceilings["flops"],
+            ceilings["bytes_per_s"],
+            ceilings["flops_per_s"],
+        )
+    peak = None
+    if watched.peak_device is not None:
+        peak = max(watched.peak_device, 0) + int(found.get("footprint", 0))
+    burst = found.get("burst")
+    return GpuMeasures(
+        name=watch.name if watch is not None else "none (host memory)",
+        uuid=watch.uuid if watch is not None else "",
+        time_s=timing.candidate.median if timing else None,
+        time_low_s=timing.candidate.low if timing else None,
+        time_high_s=timing.candidate.high if timing else None,
+        reference_time_s=timing.reference.median if timing else None,
+        cpu_reference_time_s=recording.get("cpu_reference_s"),
+        comparison=timing.comparison if timing else None,
+        roofline_share=share,
+        bound=bound,
+        compile_s=found.get("compile_s"),
+        peak_memory_bytes=peak,
+        joules=watched.joules,
+        joules_per_call=watched.joules / burst["calls"] if watched.joules is not None and burst else None,
+        shape=", ".join(f"{k}={v}" for k, v in found.get("shape", {}).items()),
+        rounds=len(kept) if timing else 0,
+        dropped_rounds=dropped if timing else 0,
+        sm_clock_mhz=_middle([s.sm_clock_mhz for s in watched.samples]),
+        temperature_c=_middle([s.temperature_c for s in watched.samples]),
+        power_w=_mean([s.power_w for s in watched.samples]),
+        throttle=throttle_names(watched.samples),
+        claimed_time_s=found.get("claimed_s"),
+    )
+
+
+def _middle(values: list[int | None]) -> int | None:
+    known = [v for v in values if v is not None]
+    return round(median(known)) if known else None
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None

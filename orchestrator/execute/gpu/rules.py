@@ -1,0 +1,84 @@
+"""Rules of a dialect that can be read off a program's text, checked on the trusted side before it runs.
+
+They catch a program in the wrong language, not clever evasion: what a program computes is judged by running it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Final
+
+__all__ = ["violation"]
+
+_FOREIGN: Final = {
+    "torch": ("cupy", "cupyx", "triton", "numba", "pycuda", "cuda", "ctypes", "cffi"),
+    "cupy": ("torch", "triton", "numba", "pycuda", "ctypes", "cffi"),
+    "triton": ("cupy", "cupyx", "numba", "pycuda", "ctypes", "cffi"),
+}
+"""Dialect -> packages that a program in it may not import."""
+
+_INLINE: Final = ("load_inline", "cpp_extension")
+_HEADERS: Final = {
+    *("cuda_fp16.h", "cuda_bf16.h", "cuda_fp8.h", "cuda_runtime.h", "cuda.h", "math_constants.h", "mma.h"),
+    *("cooperative_groups.h", "cuda_pipeline.h", "cuda/std/limits", "cuda/std/cstdint", "stdint.h"),
+}
+"""Headers of the CUDA runtime that hold device code only."""
+
+_INCLUDE: Final = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\n]*)[>"]', re.MULTILINE)
+_COMMENT: Final = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+
+
+def violation(program: str, dialect: str, entry_point: str) -> str | None:
+    """The rule that ``program`` breaks, in one line; None where none is seen.
+
+    A program that does not parse breaks no rule: loading it gives the error.
+    """
+    if dialect == "cuda":
+        return _cuda(program, entry_point)
+    try:
+        tree = ast.parse(program)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        if "__global__" in program and "def " not in program:
+            return f"CUDA C++ source where a {dialect} program was asked"
+        return None
+    return _python(tree, dialect)
+
+
+def _cuda(program: str, entry_point: str) -> str | None:
+    code = _COMMENT.sub(" ", program)
+    if "__global__" not in code:
+        if re.search(r"^\s*(import|from|def)\s", code, re.MULTILINE):
+            return "a Python program where raw CUDA C++ was asked"
+        return f"no __global__ kernel: {entry_point} must be raw CUDA C++"
+    for header in _INCLUDE.findall(code):
+        if header not in _HEADERS:
+            return f"includes {header[:60]}: only the CUDA runtime's own device headers are allowed"
+    return None
+
+
+def _python(tree: ast.Module, dialect: str) -> str | None:
+    foreign, kernels, uses_triton = _FOREIGN.get(dialect, ()), False, False
+    for node in ast.walk(tree):
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for module in modules:
+            top = module.split(".")[0]
+            if top in foreign:
+                return f"imports {top}, which a {dialect} program may not"
+            uses_triton = uses_triton or top == "triton"
+        named = {
+            *modules,
+            *([node.attr] if isinstance(node, ast.Attribute) else []),
+            *([node.id] if isinstance(node, ast.Name) else []),
+        }
+        if any(word in name.split(".") for name in named for word in _INLINE):
+            return "builds a C++ extension, which no dialect may"
+        if isinstance(node, ast.FunctionDef):
+            kernels = kernels or any("jit" in ast.unparse(d) for d in node.decorator_list)
+    if dialect == "triton" and not (uses_triton and kernels):
+        return "no @triton.jit kernel where Triton was asked"
+    return None

@@ -1,0 +1,483 @@
+"""One card's processes at work: a problem is opened, programs are judged, and the card is brought back to rest."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orchestrator.core.execution import Job
+from orchestrator.core.problems import GpuTests, Problem
+from orchestrator.execute.gpu import wire
+from orchestrator.execute.gpu.confine import TIERS
+from orchestrator.execute.gpu.family import Child, Ending, Family, FamilyError
+from orchestrator.execute.gpu.nvml import CardWatch, Sample
+from orchestrator.execute.gpu.settings import GpuExecutorSettings
+from orchestrator.execute.gpu.spares import ArmingFailed, Spares
+from orchestrator.execute.sandbox import process
+
+__all__ = ["CardQuarantined", "IsolationMissing", "Session", "Watched"]
+
+_TICK_S: Final = 0.015
+"""Between two looks at the card's memory while a program runs."""
+_REFEREE_S: Final = 600.0
+"""The longest that the referee works on one command that no candidate holds up."""
+_REST_S: Final = 20.0
+"""A card that has not given a dead program's memory back after this long is quarantined."""
+_SLACK_BYTES: Final = 96 << 20
+"""By which device-wide memory may differ between two looks with nothing running."""
+_IDLE_S: Final = 2.0
+_AFTER_KILL_S: Final = 30.0
+"""In which the referee must notice that a candidate is gone."""
+
+
+class IsolationMissing(RuntimeError):
+    """The machine gives less isolation than the configuration requires."""
+
+
+class CardQuarantined(RuntimeError):
+    """The card does not come back to rest after a program; nothing more must be judged on it."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """One judged program: what the referee found and what was seen from outside."""
+
+    found: dict[str, Any]
+    killed: str
+    ending: Ending | None
+    output: str
+    wall_s: float
+    """From code sent to verdict."""
+    ready_s: float | None
+    """From code sent to program loaded."""
+    cpu_s: float | None
+    peak_resident: int | None
+    peak_device: int | None
+    """Card memory over what its context took, buffers not included; None where it could not be measured."""
+    samples: list[Sample] = field(default_factory=list)
+    joules: float | None = None
+    """Of the burst, idle power subtracted."""
+
+
+class Session:
+    """The processes of one executor."""
+
+    def __init__(self, settings: GpuExecutorSettings, watch: CardWatch | None) -> None:
+        """Start the zygote and the referee, find the strongest tier that works, and arm the spares.
+
+        Raises:
+            FamilyError: a process could not be started.
+            ArmingFailed: no candidate could be armed in any tier.
+            IsolationMissing: less isolation than required.
+        """
+        self._settings, self._watch = settings, watch
+        visible = {"CUDA_VISIBLE_DEVICES": watch.uuid if watch is not None else ""}
+        self._family = Family(watch is not None, visible, settings.scratch_dir)
+        self._spares: Spares | None = None
+        self._reference: Child | None = None
+        self._open_key: tuple[object, ...] | None = None
+        self._context_bytes = 0
+        self._idle_w: float | None = None
+        try:
+            self._refused = self._choose(self._family.report)
+            self._referee = self._start_referee()
+            self._spares = self._arm()
+            self.isolation = self._describe()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def arming_s(self) -> Sequence[float]:
+        """Seconds from the request to an armed candidate, each."""
+        assert self._spares is not None
+        return tuple(self._spares.arming_s)
+
+    @property
+    def context_bytes(self) -> int:
+        """Card memory that one armed candidate takes."""
+        return self._context_bytes
+
+    def command(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> dict[str, Any]:
+        """Have the referee do something that needs no candidate.
+
+        Raises:
+            FamilyError: the referee died or does not answer.
+        """
+        wire.send(self._referee.chan, dict(message), fds)
+        return self._answer(_REFEREE_S)
+
+    def open(
+        self, tests: GpuTests, dialect: str, source: str, memory_bytes: int, scale: float
+    ) -> dict[str, Any] | None:
+        """Have a problem open at a scale, its reference attached; None, or what the reference failed with."""
+        key = (tests.name, tests.dtype, dialect, memory_bytes)
+        alive = self._reference is not None and self._reference.ending is None
+        if key != self._open_key or not alive:
+            self._open_key = None
+            self._drop_reference()
+            child = self._take()
+            self._reference = child
+            self._send_program(child, source, dialect, "solve", None)
+            message = {
+                "cmd": "open",
+                "name": tests.name,
+                "dtype": tests.dtype,
+                "dialect": dialect,
+                "memory_bytes": memory_bytes,
+                "scale": scale,
+            }
+            assert child.line is not None
+            answer = self.command(message, [child.line.fileno()])
+            child.line.close()
+            child.line = None
+            if "failed" in answer:
+                return dict(answer["failed"])
+            self._open_key = key
+        answer = self.command({"cmd": "scale", "scale": scale})
+        return dict(answer["failed"]) if "failed" in answer else None
+
+    def judge(self, problem: Problem, tests: GpuTests, job: Job, timing: bool) -> Watched:
+        """Judge one program on an armed candidate, and bring the card back to rest.
+
+        Raises:
+            FamilyError: the referee died.
+            CardQuarantined: the card did not come back to rest.
+        """
+        settings = self._settings
+        child = self._take()
+        child.cap = job.limits.output_bytes
+        message = {
+            "cmd": "judge",
+            "kind": tests.kind,
+            "seeds": list(tests.seeds),
+            "seed": job.seed,
+            "dialect": problem.public.dialect,
+            "timing": timing,
+            "budget_s": settings.timing_budget_s,
+            "min_rounds": settings.min_rounds,
+            "max_rounds": settings.max_rounds,
+            "burst_s": settings.energy_window_s if self._watch is not None else 0.0,
+        }
+        before = self._used()
+        began = time.monotonic()
+        source = _memory_file(job.program)
+        assert child.line is not None
+        try:
+            wire.send(self._referee.chan, message, [child.line.fileno(), source])
+        finally:
+            os.close(source)
+        child.line.close()
+        child.line = None
+        self._send_program(
+            child, job.program, problem.public.dialect, problem.public.entry_point, self._memory_share()
+        )
+        self._restock()
+        follower = _Follower(self, child, job, began, before)
+        found = follower.follow()
+        wall = time.monotonic() - began
+        # While it is alive its clocks and memory can be read; how it ended by itself only counts if it did.
+        ended_itself = child.ending
+        worker = self._worker(child)
+        peak_resident = process.resident_bytes(worker) if child.ending is None else None
+        cpu_s = process.cpu_seconds(worker) if child.ending is None else None
+        self._family.end(child, "judged")
+        ready_at = found.get("ready_at")
+        watched = Watched(
+            found=found,
+            killed=child.killed if child.killed != "judged" else "",
+            ending=ended_itself if ended_itself is not None else child.ending,
+            output=child.output()[: 2 * child.cap],
+            wall_s=wall,
+            ready_s=None if ready_at is None else float(ready_at) - began,
+            cpu_s=cpu_s if cpu_s is not None else child.ending.cpu_s if child.ending else None,
+            peak_resident=max(
+                filter(None, (peak_resident, child.ending.peak_bytes if child.ending else 0)), default=None
+            ),
+            peak_device=follower.peak_device,
+            samples=follower.samples,
+            joules=follower.joules,
+        )
+        if ended_itself is None and not watched.killed and found.get("outcome") == "gone":
+            watched.ending = child.ending
+        self._rest(before)
+        self._restock()
+        return watched
+
+    def close(self) -> None:
+        """End all processes."""
+        self._family.close()
+
+    # ------------------------------------------------------------------ starting
+
+    def _choose(self, report: Mapping[str, Any]) -> dict[str, str]:
+        """What each tier was refused, strongest first; checks the requirement as far as it is known."""
+        refused: dict[str, str] = dict(report["tiers"])
+        lacking = list(report["missing"])
+        spaces = not refused["spaces"] or not refused["root"]
+        if self._settings.isolation == "full" and (lacking or not spaces):
+            raise IsolationMissing(
+                f"isolation=full is required; missing: {', '.join([*lacking, refused['spaces']])}"
+            )
+        if self._settings.isolation == "partial" and (
+            "seccomp" in lacking or ("Landlock" in lacking and not spaces)
+        ):
+            raise IsolationMissing("seccomp and one of Landlock and namespaces are required")
+        return refused
+
+    def _start_referee(self) -> Child:
+        config = {"device": self._settings.device, "sharing": self._settings.sharing}
+        bounds = self._bounds()
+        # It needs this project's own problems, which candidates must not read.
+        bounds |= {"read": [*bounds["read"], *self._family.hidden], "hidden": []}
+        child = self._family.spawn("referee", "bare", config, bounds)
+        self._referee = child
+        hello = self._answer(_REFEREE_S)
+        self.staged = bool(hello["staged"])
+        self.facts: dict[str, Any] = hello["facts"]
+        return child
+
+    def _arm(self) -> Spares:
+        """Arm in the strongest tier in which a candidate can be armed."""
+        spares = Spares(self._family, self._settings.spares, {"device": self._settings.device}, self._bounds())
+        last = ArmingFailed("no tier works")
+        for tier in TIERS:
+            if self._refused[tier]:
+                continue
+            spares.tier = tier
+            before = self._used()
+            try:
+                spares.restock_one()
+                spares.settle()
+            except ArmingFailed as error:
+                self._refused[tier] = f"no candidate can be armed: {error}"
+                last = error
+                continue
+            self._context_bytes = max(self._used() - before, 0)
+            spares.restock()
+            spares.settle()
+            return spares
+        raise last
+
+    def _bounds(self) -> dict[str, Any]:
+        return {
+            "read": self._family.readable,
+            "hidden": self._family.hidden,
+            "file_bytes": 1 << 30,
+            "open_files": 4096,
+            "data_bytes": None,
+            "scratch_bytes": 1 << 30,
+        }
+
+    def _describe(self) -> str:
+        assert self._spares is not None
+        lacking = [f"no {name}" for name in self._family.report["missing"]]
+        if self._spares.tier == "bare":
+            lacking.append(f"no namespaces: {self._refused['spaces'] or self._refused['root']}")
+        elif self._spares.tier == "spaces":
+            lacking.append(f"no private file tree: {self._refused['root']}")
+        said = f"partial ({'; '.join(lacking)})" if lacking else "full"
+        if self._settings.isolation == "full" and lacking:
+            raise IsolationMissing(f"isolation=full is required, found {said}")
+        return f"{said}; buffers staged through host memory" if self.staged else said
+
+    # ------------------------------------------------------------------ parts of judging
+
+    def _take(self) -> Child:
+        assert self._spares is not None
+        return self._spares.take()
+
+    def _restock(self) -> None:
+        assert self._spares is not None
+        self._spares.look()
+        self._spares.restock()
+
+    def _send_program(
+        self, child: Child, source: str, dialect: str, entry_point: str, memory_share: float | None
+    ) -> None:
+        fd = _memory_file(source)
+        message = {"dialect": dialect, "entry_point": entry_point, "memory_share": memory_share}
+        try:
+            wire.send(child.chan, message, [fd])
+        except OSError:
+            # It died while it waited; the referee hears the same on its line.
+            return
+        finally:
+            os.close(fd)
+
+    def _drop_reference(self) -> None:
+        if self._reference is not None:
+            self._family.end(self._reference, "another problem is opened")
+            self._reference = None
+
+    def _answer(self, patience_s: float) -> dict[str, Any]:
+        limit = time.monotonic() + patience_s
+        while not self._referee.inbox:
+            if self._referee.ending is not None:
+                said = self._referee.output().strip().splitlines()
+                raise FamilyError(f"the referee died: {said[-1][:300] if said else self._referee.ending.code}")
+            if time.monotonic() > limit:
+                raise FamilyError("the referee does not answer")
+            self._family.turn(0.1)
+            if self._spares is not None:
+                self._spares.look()
+        return self._referee.inbox.popleft()
+
+    def _memory_share(self) -> float | None:
+        """Share of the card that a program's own pools may take under the cap."""
+        if self._watch is None or self._settings.memory_cap_bytes is None:
+            return None
+        return min(self._settings.memory_cap_bytes / self._watch.total_bytes, 1.0)
+
+    def _used(self) -> int:
+        return self._watch.used() if self._watch is not None else 0
+
+    def _energy(self) -> float | None:
+        return self._watch.energy_j() if self._watch is not None else None
+
+    def _idle_power(self) -> float | None:
+        """Watts that the card draws with contexts but nothing running; measured once, over 2 s."""
+        if self._idle_w is None:
+            start, began = self._energy(), time.monotonic()
+            time.sleep(_IDLE_S)
+            end, elapsed = self._energy(), time.monotonic() - began
+            if start is not None and end is not None:
+                self._idle_w = (end - start) / elapsed
+        return self._idle_w
+
+    def _contexts(self) -> int:
+        assert self._spares is not None
+        return self._spares.armed + self._spares.arming
+
+    def _worker(self, child: Child) -> int:
+        """The process that runs the program: in a PID namespace the first process only waits for it."""
+        if self._spares is None or self._spares.tier == "bare":
+            return child.pid
+        below = process.descendants(child.pid)
+        return below[0] if below else child.pid
+
+    def _rest(self, before: int) -> None:
+        """Wait until a dead program's memory is back.
+
+        Raises:
+            CardQuarantined: it does not come back.
+        """
+        if self._watch is None:
+            return
+        contexts = self._contexts()
+        limit = time.monotonic() + _REST_S
+        while True:
+            # One context fewer than before, and whatever spares have been begun since, which may be under way.
+            expected = before + (self._contexts() - contexts) * self._context_bytes
+            if self._watch.used() <= expected + _SLACK_BYTES:
+                return
+            if time.monotonic() > limit:
+                over = self._watch.used() - expected
+                raise CardQuarantined(
+                    f"{over >> 20} MiB of card memory are still in use {_REST_S:.0f} s after a program"
+                )
+            self._family.turn(0.002)
+            assert self._spares is not None
+            self._spares.look()
+
+
+class _Follower:
+    """Follows one program from outside until the referee has judged it."""
+
+    def __init__(self, session: Session, child: Child, job: Job, began: float, before: int) -> None:
+        self._session, self._child, self._job = session, child, job
+        self._deadline = began + job.limits.wall_s
+        self._before = before
+        self._contexts = session._contexts()
+        self._told = False
+        self._energy: tuple[float | None, float] = (None, 0.0)
+        self.peak_device: int | None = None
+        self.samples: list[Sample] = []
+        self.joules: float | None = None
+        self._timing = False
+
+    def follow(self) -> dict[str, Any]:
+        """Handle events until the referee's answer is there.
+
+        Raises:
+            FamilyError: the referee died, or did not notice that the program is gone.
+        """
+        session, referee = self._session, self._session._referee
+        gone_at: float | None = None
+        while True:
+            session._family.turn(_TICK_S)
+            assert session._spares is not None
+            session._spares.look()
+            while referee.inbox:
+                message = referee.inbox.popleft()
+                if "event" not in message:
+                    return message
+                self._on_event(message["event"])
+            if referee.ending is not None:
+                raise FamilyError(f"the referee died: {referee.output().strip()[-300:]}")
+            now = time.monotonic()
+            if self._child.ending is not None:
+                gone_at = gone_at or now
+                if not self._told:
+                    self._told = True
+                    wire.send(referee.chan, {"cmd": "ended"})
+                if now - gone_at > _AFTER_KILL_S:
+                    raise FamilyError("the referee did not notice that a program ended")
+            elif now > self._deadline:
+                self._child.kill(f"timeout (wall): not done after {self._job.limits.wall_s:g} s")
+            else:
+                self._watch_memory()
+
+    def _on_event(self, event: str) -> None:
+        session = self._session
+        if event == "timing":
+            assert session._spares is not None
+            began = time.monotonic()
+            session._spares.settle()
+            # It was our arming that it waited for.
+            self._deadline += time.monotonic() - began
+            self._timing = True
+        elif event == "burst":
+            session._idle_power()
+            self._energy = (session._energy(), time.monotonic())
+        elif event == "burst_end":
+            self._close_window()
+        wire.send(session._referee.chan, {"cmd": "go_on"})
+
+    def _close_window(self) -> None:
+        session = self._session
+        start, since = self._energy
+        now, elapsed = session._energy(), time.monotonic() - since
+        idle = session._idle_power()
+        if start is not None and now is not None and idle is not None:
+            self.joules = max(now - start - idle * elapsed, 0.0)
+
+    def _watch_memory(self) -> None:
+        session, limits = self._session, self._job.limits
+        resident = process.resident_bytes(session._worker(self._child))
+        if resident is not None and resident > limits.memory_bytes:
+            self._child.kill(f"memory: {resident >> 20} MiB of host memory, over {limits.memory_bytes >> 20} MiB")
+            return
+        if session._watch is None:
+            return
+        if self._timing:
+            self.samples.append(session._watch.sample())
+        begun = session._contexts() - self._contexts
+        taken = session._watch.used() - self._before - begun * session._context_bytes
+        self.peak_device = max(self.peak_device or 0, taken)
+        cap = session._settings.memory_cap_bytes
+        if cap is not None and taken > cap:
+            self._child.kill(f"memory: {taken >> 20} MiB of card memory, over {cap >> 20} MiB")
+
+
+def _memory_file(text: str) -> int:
+    """A descriptor, at its start, of a memory file that holds ``text``."""
+    fd = os.memfd_create("program", os.MFD_CLOEXEC)
+    data = text.encode("utf-8", "surrogatepass")
+    while data:
+        data = data[os.write(fd, data) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd

@@ -1,0 +1,76 @@
+"""Plain-data messages with descriptors between the processes of one executor.
+
+One message is one datagram of JSON on a ``SOCK_SEQPACKET`` socket. Nothing is ever unpickled, so the worst that an
+untrusted sender can do is to send something that is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any, Final
+
+__all__ = ["MESSAGE_BYTES", "WireError", "close_all", "pair", "receive", "send"]
+
+MESSAGE_BYTES: Final = 1 << 16
+"""Largest message. Larger things (programs, arrays) travel as descriptors of memory."""
+
+
+class WireError(Exception):
+    """A message that is not one JSON object, is cut off, or comes with too many descriptors."""
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """A connected pair of message sockets, neither of them inheritable."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send(sock: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+    """Send one message with copies of ``fds``.
+
+    Raises:
+        WireError: if the message is too large.
+        OSError: if the other end is gone.
+    """
+    data = json.dumps(message, separators=(",", ":")).encode()
+    if len(data) > MESSAGE_BYTES:
+        raise WireError(f"a message of {len(data)} bytes")
+    socket.send_fds(sock, [data], list(fds))
+
+
+def receive(sock: socket.socket, most_fds: int = 0) -> tuple[dict[str, Any], list[int]]:
+    """Receive one message and its descriptors, which are close-on-exec.
+
+    Raises:
+        EOFError: when the other end is closed.
+        WireError: when what came is no message.
+    """
+    try:
+        data, fds, flags, _ = socket.recv_fds(sock, MESSAGE_BYTES, most_fds, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        raise EOFError("the other end is gone") from None
+    if not data:
+        close_all(fds)
+        raise EOFError("the other end is gone")
+    try:
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise WireError("a message was cut off")
+        message = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        close_all(fds)
+        raise WireError(f"no JSON: {type(error).__name__}") from None
+    except WireError:
+        close_all(fds)
+        raise
+    if not isinstance(message, dict):
+        close_all(fds)
+        raise WireError("not a JSON object")
+    return message, fds
+
+
+def close_all(fds: Sequence[int]) -> None:
+    """Close descriptors."""
+    for fd in fds:
+        os.close(fd)
