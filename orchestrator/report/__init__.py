@@ -6,6 +6,8 @@ treated as hostile: it is shown as text and never as markup, code or terminal co
 
 from orchestrator.report.errors import ReportError
 from orchestrator.report.load import Run, load_run
+from orchestrator.report.page import write_report
+from orchestrator.report.png import main_plots_png
 from orchestrator.report.table import terminal_table
 
-__all__ = ["ReportError", "Run", "load_run", "terminal_table"]
+__all__ = ["ReportError", "Run", "load_run", "main_plots_png", "terminal_table", "write_report"]

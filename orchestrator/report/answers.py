@@ -1,0 +1,101 @@
+"""The four questions that a stranger has, answered in a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.core.comparison import ALPHA, RELEVANT, Paired
+from orchestrator.core.findings import p_text
+from orchestrator.core.summary import CellSummary, Summary
+from orchestrator.report import words
+from orchestrator.report.series import Difference, judged
+
+__all__ = ["Answer", "answers", "difference_sentence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question, the answer in a few words, and what stands behind it."""
+
+    question: str
+    short: str
+    detail: str
+
+
+def answers(summary: Summary, differences: Sequence[Difference]) -> list[Answer]:
+    """Which solved most, is it real, what did a solved problem cost, why did problems fail."""
+    cells = sorted(judged(summary), key=lambda c: c.pass_at_1.value if c.pass_at_1 else 0.0, reverse=True)
+    if not cells:
+        return [Answer("Which system solved most?", "nothing was graded", "No trial ended in a verdict.")]
+    best = cells[0]
+    return [_most(best, cells), _real(best, differences), _cost(best, cells), _why(best)]
+
+
+def difference_sentence(difference: Difference) -> str:
+    """One comparison in plain words, with the uncertainty."""
+    paired = difference.paired
+    a, b = difference.a.label, difference.b.label
+    size = f"{abs(paired.difference) * 100:.1f} points"
+    spread = f"95% interval {words.points(paired.low)} to {words.points(paired.high)}"
+    flips = f"{len(paired.b_only)} problems only it solved, {len(paired.a_only)} only the other"
+    test = f"{paired.test} {p_text(paired.p_adjusted)}"
+    if paired.p_adjusted < ALPHA:
+        word = "more" if paired.difference > 0 else "less"
+        return f"{b} solves {size} {word} than {a} ({spread}; {flips}; {test}): the difference is real."
+    return (
+        f"{b} against {a}: {words.points(paired.difference)} points ({spread}; {flips}; {test}): {_unsure(paired)}."
+    )
+
+
+def _unsure(paired: Paired) -> str:
+    reach = f"{paired.problems} problems show differences from {paired.detectable * 100:.0f} points up"
+    if paired.detectable <= RELEVANT:
+        return f"no difference shown, and {reach}"
+    return f"cannot tell with n = {paired.problems}, since {reach}"
+
+
+def _most(best: CellSummary, cells: Sequence[CellSummary]) -> Answer:
+    level = [c for c in cells if c.passed == best.passed and c.graded == best.graded]
+    others = [f"{c.label} {words.solved(c)}" for c in cells if c not in level]
+    detail = f"{words.solved(best)} at the first try, 95% interval {words.interval(best.pass_at_1)}%."
+    if others:
+        detail += f" Then {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}."
+    return Answer("Which system solved most?", ", ".join(c.label for c in level), detail)
+
+
+def _real(best: CellSummary, differences: Sequence[Difference]) -> Answer:
+    question = "Is the difference real?"
+    own = [d for d in differences if best.id in (d.a.id, d.b.id)]
+    if not own:
+        return Answer(question, "nothing to compare", "It takes two systems that were graded on the same problems.")
+    # The nearest rival decides whether the best one is the best.
+    nearest = min(own, key=lambda d: abs(d.paired.difference))
+    if nearest.paired.p_adjusted < ALPHA:
+        short = "yes"
+    elif nearest.paired.detectable <= RELEVANT:
+        short = "not shown"
+    else:
+        short = f"cannot tell with n = {nearest.paired.problems}"
+    return Answer(question, short, difference_sentence(nearest))
+
+
+def _cost(best: CellSummary, cells: Sequence[CellSummary]) -> Answer:
+    question = "What did a solved problem cost?"
+    listed = [f"{words.dollars(c.usd_per_solved)} with {c.label}" for c in cells if c.id != best.id][:3]
+    detail = "API dollars over problems solved, so that failures are charged."
+    if listed:
+        detail = f"{', '.join(listed)}. {detail}"
+    if best.model is None:
+        return Answer(question, "no model was called", "Only reference programs were run.")
+    return Answer(question, f"{words.dollars(best.usd_per_solved)} with {best.label}", detail)
+
+
+def _why(best: CellSummary) -> Answer:
+    failed = best.graded - best.passed
+    kinds = sorted(
+        ((n, v) for v, n in best.verdicts.items() if v not in ("passed", "infrastructure", "not_run")), reverse=True
+    )
+    listed = ", ".join(f"{n} {verdict}" for n, verdict in kinds) or "none failed"
+    detail = f"{best.label}: {failed} of {best.graded} did not pass. Type a problem's id to read what happened."
+    return Answer("Why did a problem fail?", listed, detail)
