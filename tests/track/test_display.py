@@ -1,0 +1,64 @@
+"""What people see while a sweep runs."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+
+from rich.console import Console
+
+from orchestrator.core.verdicts import Verdict
+from orchestrator.track.display import Display, duration
+from orchestrator.track.progress import CellProgress, Progress
+
+
+def progress() -> Progress:
+    cell = CellProgress("hybrid-sonnet", 4, True, {"generating": 2, "executing": 1})
+    cell.count({"verdict": "passed", "input_tokens": 1000, "output_tokens": 50, "api_usd": 0.5})
+    cell.count({"verdict": "wrong_answer", "input_tokens": 1, "output_tokens": 1, "api_usd": None})
+    cell.count({"verdict": str(Verdict.INFRASTRUCTURE)})
+    shown = Progress([cell], money=lambda: (0.5, 0.25))
+    shown.trials_started = time.monotonic() - 30
+    return shown
+
+
+def test_rates_leave_out_what_was_not_graded() -> None:
+    cell = progress().cells[0]
+    assert (cell.done, cell.graded, cell.pass_rate, cell.usd) == (3, 2, 0.5, 0.5)
+
+
+def test_the_wide_table_shows_everything_and_the_narrow_one_fits() -> None:
+    for width, tokens in ((140, True), (60, False)):
+        out = io.StringIO()
+        console = Console(file=out, width=width)
+        console.print(Display(progress(), console, live=False).render())
+        text = out.getvalue()
+        assert "hybrid-sonnet" in text
+        assert "3/4" in text
+        assert "50.0%" in text
+        assert "synthetic" in text
+        assert ("1,001 / 51" in text) is tokens
+        assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_without_a_terminal_it_prints_lines() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+
+    async def show() -> None:
+        shown = progress()
+        async with Display(shown, console, live=False):
+            await asyncio.sleep(0.01)
+            shown.cells[0].count({"verdict": "passed"})
+
+    asyncio.run(show())
+    first, last = out.getvalue().splitlines()
+    assert "hybrid-sonnet 3/4 50%" in first
+    assert "to go" in first
+    assert "$0.5000 (+$0.2500 promised)" in first
+    assert "hybrid-sonnet 4/4 67%" in last
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (0, 75, 3600 + 61)] == ["0:00", "1:15", "1:01:01"]

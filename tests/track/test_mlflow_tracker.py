@@ -1,0 +1,134 @@
+"""MLflow through the real client: SQLite, a real tracking server, a server that is away for a while."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.track.mlflow_tracker import (
+    Dataset,
+    TrackedCell,
+    TrackedSweep,
+    Tracker,
+    TrackingUnreachable,
+    check_reachable,
+    default_uri,
+)
+
+SWEEP = TrackedSweep(
+    name="run-1",
+    tags={"synthetic": "true", "version.ray": "2"},
+    params={f"p{n}": str(n) for n in range(150)},
+    cells=[TrackedCell("hybrid-sonnet", {"system": "hybrid"}, {"cell": "hybrid-sonnet"})],
+    dataset=Dataset("humaneval", "a" * 64, 164, "tasks:humaneval"),
+)
+
+
+def test_a_sweep_is_a_parent_with_a_child_a_cell_and_can_be_taken_up_again(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = default_uri(tmp_path)
+    remembered: list[dict[str, Any]] = []
+    file = tmp_path / "results.txt"
+    file.write_text("hello")
+    tracker = Tracker(uri, "sweep", artifact_root=tmp_path / "mlartifacts")
+    tracker.start(SWEEP, known=None, remember=remembered.append)
+    tracker.metrics("hybrid-sonnet", {"pass_at_1": 0.5}, step=1)
+    tracker.finish(status="KILLED")
+    assert tracker.close() is None
+
+    tracker = Tracker(uri, "sweep", artifact_root=tmp_path / "mlartifacts")
+    tracker.start(SWEEP, known=remembered[0], remember=remembered.append)
+    tracker.metrics("hybrid-sonnet", {"pass_at_1": 0.75}, step=2)
+    tracker.parent_tags({"isolation": "full"})
+    tracker.artifacts([file])
+    tracker.finish(status="FINISHED")
+    assert tracker.close() is None
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("sweep")
+    assert experiment is not None
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert set(runs) == {"run-1", "hybrid-sonnet"}
+    parent, child = runs["run-1"], runs["hybrid-sonnet"]
+    assert parent.info.status == child.info.status == "FINISHED"
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.data.metrics == {"pass_at_1": 0.75}
+    assert len(parent.data.params) == 150
+    assert parent.data.tags["isolation"] == "full"
+    assert child.inputs.dataset_inputs[0].dataset.name == "humaneval"
+    history = client.get_metric_history(child.info.run_id, "pass_at_1")
+    assert [point.step for point in history] == [1, 2]
+    assert [a.path for a in client.list_artifacts(parent.info.run_id)] == ["results.txt"]
+    assert (tmp_path / "mlartifacts" / "sweep").is_dir()
+
+
+def test_a_server_that_does_not_answer_is_found_before_anything_is_spent() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(TrackingUnreachable, match=f"127.0.0.1:{port} does not answer"):
+        check_reachable(f"http://127.0.0.1:{port}")
+    check_reachable("sqlite:////nowhere/mlflow.db")
+
+
+def test_a_server_that_is_broken_is_named_with_its_status() -> None:
+    class Broken(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Broken)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with pytest.raises(TrackingUnreachable, match="503"):
+            check_reachable(f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_what_could_not_be_written_waits_and_is_written_in_order(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    tracker = Tracker(default_uri(tmp_path), "sweep", artifact_root=tmp_path / "mlartifacts")
+    tracker.start(SWEEP, known=None, remember=lambda runs: None)
+    tries: list[str] = []
+
+    def away(client: MlflowClient, parent: str, children: Any) -> None:
+        tries.append(parent)
+        if len(tries) < 3:
+            raise ConnectionError("connection refused")
+
+    tracker.call(away)
+    tracker.metrics("hybrid-sonnet", {"after": 1.0})
+    tracker.finish(status="FINISHED")
+    assert tracker.close() is None
+    assert len(tries) == 3
+    client = MlflowClient(default_uri(tmp_path))
+    experiment = client.get_experiment_by_name("sweep")
+    assert experiment is not None
+    child = client.search_runs([experiment.experiment_id], "tags.cell = 'hybrid-sonnet'")[0]
+    assert child.data.metrics == {"after": 1.0}
+
+
+def test_a_store_that_stays_away_is_given_up_with_one_sentence(tmp_path: Path) -> None:
+    tracker = Tracker(default_uri(tmp_path), "sweep", artifact_root=None)
+
+    def away(client: Any, parent: str, children: Any) -> None:
+        raise ConnectionError("connection refused")
+
+    tracker.call(away)
+    failure = tracker.close(wait_s=0.1)
+    assert failure is not None
+    assert "could not be written: connection refused" in failure
