@@ -35,11 +35,7 @@ _CACHES: Final = (
 )
 """Variables that name a place to write: each program's own scratch folder, since a shared cache can be poisoned."""
 _MODULES: Final = ("numpy", "torch", "torch.utils.dlpack")
-_CARD_CACHES: Final = (
-    *("HOME", "TMPDIR", "CUDA_CACHE_PATH", "TRITON_CACHE_DIR", "TRITON_HOME", "TORCH_EXTENSIONS_DIR"),
-)
-"""Variables that name a place to write: each program's own scratch folder, since a shared cache can be poisoned."""
-_MODULES: Final = ("cupy", "triton", "triton.language")
+_CARD_MODULES: Final = ("cupy", "triton", "triton.language")
 
 
 class FamilyError(RuntimeError):
