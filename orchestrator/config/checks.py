@@ -167,8 +167,6 @@ def check_together(config: Config) -> None:
     suite, model = config.suite, config.model
     if suite.name in SUITE_NEEDS_PATH and suite.path is None:
         raise ConfigError(f"suite={suite.name} needs suite.path=FILE, its problems as a JSONL file")
-    if suite.path is not None and suite.name not in SUITE_NEEDS_PATH:
-        raise ConfigError(f"suite.path={show(suite.path)} has no meaning for suite={suite.name}, which has its own")
     for key, value in (("dtype", suite.dtype), ("dialect", suite.dialect), ("level", suite.level)):
         if value is not None and suite.name != "gpu":
             raise ConfigError(f"suite.{key}={show(value)} is for suite=gpu only, not for suite={suite.name}")

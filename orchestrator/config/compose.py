@@ -107,7 +107,7 @@ def set_field(config: DictConfig, key: str, value: Any) -> None:
         OmegaConf.update(config, key, value, merge=isinstance(value, dict) and key not in known_keys())
     except OmegaConfBaseException as error:
         full = getattr(error, "full_key", None) or key
-        if field_type(full) is None and full not in (key, ""):
+        if field_type(full) is None:
             raise ConfigError(f"{full} is no key{did_you_mean(str(full), known_keys())}") from None
         wanted = plain_type(field_type(full))
         raise ConfigError(f"{key}={show(value)} must be {wanted}") from None

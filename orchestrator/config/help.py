@@ -105,7 +105,7 @@ def help_text(folders: Sequence[Path], width: int | None = None) -> str:
     for group in GROUPS:
         found = options(group, folders)
         parts.append(_section(_TITLES[group], [(name, describe(file)) for name, file in found.items()], columns))
-    parts.append(_section("Keys that are set most (with their defaults)", _KEYS, columns))
+    parts.append(_section("Keys set most, with defaults", _KEYS, columns))
     parts.append(_section("Flags", _FLAGS, columns))
     parts.append(
         "Exit codes: 0 done, 1 the run failed, 2 configuration, 3 budget used up, 130 interrupted.\n"

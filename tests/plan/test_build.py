@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.config.errors import ConfigError
+from orchestrator.plan import load_plan
+from tasks.registry import load_suite
+
+
+def answers(path: Path, lines: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return f"model.path={path}"
+
+
+def answer(problem: str) -> dict[str, Any]:
+    return {"task_id": problem, "completion": "    return 1\n"}
+
+
+def test_the_main_sweep() -> None:
+    plan = load_plan(["+sweep=humaneval"])
+    assert plan.name == "humaneval"
+    assert [(cell.id, cell.trials) for cell in plan.cells] == [
+        ("generate_only-sonnet", 164),
+        ("execute_only", 164),
+        ("hybrid-sonnet", 164),
+    ]
+    assert plan.trial_count == 492
+    assert len(plan.suites) == 1
+    assert plan.run_dir.parent == Path.cwd() / "runs"
+    assert plan.run_dir.name.startswith("humaneval-")
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_without_a_key_rehearsal_stands_in_and_the_model_keeps_its_name() -> None:
+    generating, executing, hybrid = load_plan(["+sweep=humaneval", "limit=1"]).cells
+    for cell in (generating, hybrid):
+        assert cell.model is not None
+        assert (cell.model.name, cell.model.id, cell.model.kind) == ("sonnet", "claude-sonnet-5-5", "rehearsal")
+        assert cell.synthetic
+        assert cell.stand_in
+    assert executing.model is None
+    assert not executing.synthetic
+
+
+def test_with_a_key_the_model_itself_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "not-a-real-key")
+    plan = load_plan(["+sweep=humaneval", "limit=1"])
+    assert not plan.synthetic
+    assert not any(cell.stand_in for cell in plan.cells)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "  ")
+    assert load_plan(["limit=1"]).synthetic
+    assert not load_plan(["limit=1", f"model.key_file={tmp_path / 'key'}"]).synthetic
+
+
+def test_rehearsal_by_name_is_synthetic_and_stands_in_for_nobody() -> None:
+    (cell,) = load_plan(["model=rehearsal", "limit=1"]).cells
+    assert cell.synthetic
+    assert not cell.stand_in
+
+
+@pytest.mark.parametrize("words", [["model=local"], ["system=execute_only"]])
+def test_what_needs_no_key_is_not_synthetic(words: list[str]) -> None:
+    assert not load_plan([*words, "limit=1"]).synthetic
+
+
+def test_problems_and_limit_pick_in_the_suites_order() -> None:
+    (cell,) = load_plan(["problems=[HumanEval/7,HumanEval/0,HumanEval/3]", "limit=2", "samples=3"]).cells
+    assert cell.problems == ("HumanEval/0", "HumanEval/3")
+    assert cell.sample_counts == (3, 3)
+
+
+def test_trials_come_one_by_one_with_unique_ids() -> None:
+    plan = load_plan(["+sweep=humaneval", "limit=2", "samples=2"])
+    trials = list(plan.trials())
+    assert len(trials) == plan.trial_count == 2 * (2 + 1 + 2)
+    assert len({trial.id for trial in trials}) == len(trials)
+    assert [trial.sample for trial in trials if trial.cell == "execute_only"] == [0, 0]
+
+
+def test_limits_and_caps_of_a_cell() -> None:
+    (cell,) = load_plan(["limit=1"]).cells
+    assert cell.max_tokens == load_suite("humaneval").max_tokens
+    assert load_plan(["limit=1", "suite.max_tokens=99"]).cells[0].max_tokens == 99
+    assert load_plan(["limit=1", "suite.max_tokens=99", "model.max_tokens=7"]).cells[0].max_tokens == 7
+
+
+def test_what_needs_a_gpu() -> None:
+    assert not load_plan(["limit=1"]).cells[0].needs_gpu
+    assert load_plan(["limit=1", "suite=gpu"]).cells[0].needs_gpu
+    assert load_plan(["limit=1", "hardware=l4"]).cells[0].needs_gpu
+    assert load_plan(["limit=1", "execute.device=gpu"]).cells[0].needs_gpu
+    assert not load_plan(["limit=1", "suite=gpu", "execute.device=cpu"]).cells[0].needs_gpu
+
+
+def test_a_file_of_answers_says_how_many_samples_there_are(tmp_path: Path) -> None:
+    path = answers(tmp_path / "a.jsonl", [answer("HumanEval/0"), answer("HumanEval/0"), answer("HumanEval/1")])
+    words = ["model=samples", path, "problems=[HumanEval/0,HumanEval/1]"]
+    (cell,) = load_plan(words).cells
+    assert cell.sample_counts == (2, 1)
+    assert cell.answers_digest is not None
+    assert load_plan([*words, "samples=1"]).cells[0].sample_counts == (1, 1)
+    in_sweep = load_plan(["+sweep=humaneval", *words])
+    assert [(each.id, each.sample_counts) for each in in_sweep.cells] == [
+        ("generate_only-samples", (2, 1)),
+        ("execute_only", (1, 1)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words", "fragments"),
+    [
+        ([answer("HumanEval/0")], [], ["HumanEval/1"]),
+        ([answer("HumanEval/0")], ["limit=1", "samples=2"], ["HumanEval/0", "samples=2"]),
+        ([answer("HumanEval/0"), answer("HumanEvil/1")], ["limit=1"], ["line 2", "HumanEvil/1"]),
+        ([{"task_id": "HumanEval/0"}], ["limit=1"], ["line 1", "completion"]),
+        ([], ["limit=1"], ["empty"]),
+    ],
+)
+def test_answers_that_will_not_do(
+    tmp_path: Path, lines: list[dict[str, Any]], words: list[str], fragments: list[str]
+) -> None:
+    path = answers(tmp_path / "a.jsonl", lines)
+    with pytest.raises(ConfigError) as caught:
+        load_plan(["model=samples", path, *words])
+    for fragment in ("model.path", *fragments):
+        assert fragment in str(caught.value)
+
+
+def test_answers_that_are_no_json_or_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"task_id": \n')
+    with pytest.raises(ConfigError, match="line 1"):
+        load_plan(["model=samples", f"model.path={tmp_path / 'a.jsonl'}"])
+    with pytest.raises(ConfigError, match=r"none\.jsonl"):
+        load_plan(["model=samples", f"model.path={tmp_path / 'none.jsonl'}"])
+
+
+@pytest.mark.parametrize(
+    ("words", "fragments"),
+    [
+        (["problems=[HumanEval/164]"], ["HumanEval/164", "did you mean HumanEval/1"]),
+        (["problems=[humaneval/3]"], ["humaneval/3", "HumanEval/"]),
+        (["problems=[]"], ["problems=[]"]),
+        (["suite.problems=[gpu/softmax]"], ["suite.problems", "gpu/softmax"]),
+        (["samples=null"], ["samples=null"]),
+        (["model.id=claude-nonsense-9"], ["claude-nonsense-9", "price"]),
+        (["suite=mbpp", "suite.path=/no/such/file.jsonl"], ["suite=mbpp", "/no/such/file.jsonl"]),
+        (["suite=custom"], ["suite.path=FILE"]),
+        (["resume=a", "regrade=b"], ["resume", "regrade"]),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(words: list[str], fragments: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_plan(words)
+    for fragment in fragments:
+        assert fragment in str(caught.value)
+
+
+def test_a_price_in_the_configuration_will_do() -> None:
+    words = ["model.id=claude-nonsense-9", "model.price.input_per_mtok=1", "model.price.output_per_mtok=2"]
+    assert load_plan([*words, "limit=1"]).trial_count == 1
+
+
+def test_problems_of_one_suite_leave_the_others_out_and_say_so() -> None:
+    plan = load_plan(["system=execute_only", "axes.suite=[humaneval,gpu]", "problems=[HumanEval/0]"])
+    assert [cell.suite.name for cell in plan.cells] == ["humaneval"]
+    assert any("gpu" in note for note in plan.notes)
+
+
+def test_the_digest_tells_identical_plans() -> None:
+    words = ["+sweep=humaneval", "limit=3"]
+    same = load_plan(words).digest
+    assert (
+        load_plan([*words, "budget.usd=1", "display=plain", "execute.slots=1", "generate.in_flight=5"]).digest
+        == same
+    )
+    for change in (
+        "limit=4",
+        "seed=1",
+        "turns=2",
+        "model=haiku",
+        "samples=2",
+        "execute.limits.cpu_s=3",
+        "system=hybrid",
+    ):
+        rest = ["+sweep=humaneval"] if change == "limit=4" else words
+        assert load_plan([*rest, change]).digest != same, change
