@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import textwrap
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestrator.core.extraction import Extraction, complete, extract, whole
-from orchestrator.core.problems import PublicProblem
+from orchestrator.core.problems import PublicProblem, PythonTests
 from orchestrator.core.verdicts import Verdict
+from tasks import humaneval
 
 PROMPT = '''from typing import List
 import math
@@ -404,3 +408,75 @@ def test_programs_that_parse_keep_parsing() -> None:
         program = extract(reply, ADD).program
         assert program is not None
         ast.parse(program)
+
+
+def entry_function_alone(program: str, name: str) -> str:
+    """The entry point without the imports and helpers around it."""
+    tree = ast.parse(program)
+    return next(ast.unparse(n) for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name) + "\n"
+
+
+@pytest.mark.parametrize("form", ["whole program", "function alone", "body", "body unfenced", "body dedented"])
+def test_every_reference_of_humaneval_survives(form: str) -> None:
+    """References as models would send them, read out again, pass the suite's tests."""
+    for problem in humaneval.load().problems:
+        public = problem.public
+        body = problem.reference.removeprefix(public.prompt)
+        reply = {
+            "whole program": fence(problem.reference),
+            "function alone": fence(entry_function_alone(problem.reference, public.entry_point)),
+            "body": fence(body),
+            "body unfenced": body,
+            "body dedented": fence(textwrap.dedent(body)),
+        }[form]
+        space: dict[str, Any] = {"__name__": "candidate"}
+        found = extract(reply, public)
+        assert found.program is not None, (public.id, found.reason)
+        exec(compile(found.program, "candidate.py", "exec", dont_inherit=True), space)
+        tests: dict[str, Any] = {}
+        assert isinstance(problem.scoring, PythonTests)
+        exec(problem.scoring.setup, tests)
+        exec(problem.scoring.source, tests)
+        tests[public.entry_point] = space[public.entry_point]
+        tests["check"](space[public.entry_point])
+
+
+PIECES = [
+    "```",
+    "```python",
+    "~~~",
+    "````markdown",
+    "def add(a, b):",
+    "    return a + b",
+    "    pass",
+    "return a",
+    '"""',
+    "'",
+    "from __future__ import annotations",
+    "import math",
+    "Here it is:",
+    ">>> def add(a, b):",
+    "\t",
+    "\x00",
+    "\u2028",
+    "(",
+    "class Solution:",
+    "<think>",
+    "</think>",
+    "\r",
+    "",
+]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=12).map("\n".join),
+    st.sampled_from(["python", "cuda"]),
+    st.sampled_from(["end_turn", "max_tokens", "refusal"]),
+)
+def test_any_text_gets_a_program_or_a_reason(reply: str, dialect: Any, stop: str) -> None:
+    for problem in (ADD, PROSE):
+        found = extract(reply, dataclasses.replace(problem, dialect=dialect), stop)
+        assert (found.program is None) == (found.verdict is not None) == bool(found.reason)
+        assert found.verdict in {None, Verdict.NO_CODE, Verdict.ERROR}
+        assert "\n" not in found.reason
