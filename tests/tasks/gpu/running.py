@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from tasks.gpu.check import compare
 from tasks.gpu.launch import parse_launch
 from tasks.gpu.problem import ArraySpec, GpuProblem, ScalarSpec, Shape, host_dtype
@@ -27,8 +28,6 @@ def poisoned(spec: ArraySpec) -> np.ndarray:
 
 def run_torch(source: str, problem: GpuProblem, shape: Shape, dtype: str, values: list[Any]) -> list[np.ndarray]:
     """Outputs of a torch (or interpreted Triton) program, on the host."""
-    import torch
-
     namespace: dict[str, Any] = {"__name__": "candidate"}
     exec(compile(source, "<candidate>", "exec"), namespace)
     return call_torch(namespace["solve"], problem, shape, dtype, values)
@@ -83,7 +82,7 @@ def run_cupy(source: str, problem: GpuProblem, shape: Shape, dtype: str, values:
     return outs
 
 
-def run_triton(
+def run_triton(  # noqa: PLR0917
     source: str, folder: Path, problem: GpuProblem, shape: Shape, dtype: str, values: list[Any]
 ) -> list[np.ndarray]:
     """Outputs of a Triton program in Triton's interpreter (``TRITON_INTERPRET=1`` must be set before import).
