@@ -66,6 +66,7 @@ def ruleset(
     read: Iterable[str] = (),
     write: Iterable[str] = (),
     devices: Iterable[str] = (),
+    listed: Iterable[str] = (),
     tcp: bool = False,
     scoped: bool = True,
     version: int | None = None,
@@ -76,6 +77,7 @@ def ruleset(
         read: files and folders that may be read and executed, with all that is beneath.
         write: scratch folders, where files, folders, links and pipes may be made.
         devices: device nodes (or folders of them) that may be opened and get ioctls.
+        listed: folders whose names may be listed, with those beneath, and nothing more.
         tcp: leave TCP bind and connect alone; otherwise they are refused (ABI 4 on).
         scoped: keep signals and abstract sockets inside the domain (ABI 6 on).
         version: the ABI to use; None asks the kernel.
@@ -91,7 +93,12 @@ def ruleset(
     scope = 3 if version >= SCOPES_ABI and scoped else 0
     fd = _create(int(handled), net, scope, version)
     try:
-        for paths, access in ((read, _READ), (write, ~_NEVER_IN_SCRATCH), (devices, _DEVICE)):
+        for paths, access in (
+            (read, _READ),
+            (write, ~_NEVER_IN_SCRATCH),
+            (devices, _DEVICE),
+            (listed, Access.READ_DIR),
+        ):
             for path in paths:
                 _add(fd, path, handled & access)
     except BaseException:
@@ -155,6 +162,8 @@ def _add(fd: int, path: str, access: Access) -> None:
     try:
         if not os.path.isdir(path):
             access &= _ON_FILES
+        if not access:
+            return
         rule = ctypes.create_string_buffer(struct.pack("=Qi", int(access), target), 12)
         syscall("landlock_add_rule", fd, _RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:

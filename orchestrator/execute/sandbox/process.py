@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -170,35 +171,29 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def kill_children() -> int:
-    """Kill every descendant of this process and wait for all; return how many signals were sent.
+def kill_children() -> float:
+    """Kill every descendant of this process, wait for all, and return the CPU seconds that they had used.
 
     This process must be a subreaper. Families that fork faster than they are listed are stopped first, then
     killed, until no child is left.
     """
-    sent = 0
+    used = 0.0
     while True:
         family = descendants(os.getpid())
-        for number_ in (signal.SIGSTOP, signal.SIGKILL):
+        for deed in (signal.SIGSTOP, signal.SIGKILL):
             for pid in family:
-                try:
-                    os.kill(pid, number_)
-                    sent += number_ == signal.SIGKILL
-                except ProcessLookupError:
-                    continue
-        if not _reap_one_or_more():
-            return sent
-
-
-def _reap_one_or_more() -> bool:
-    """Wait for a child, then for all that are dead already; False when there is none."""
-    try:
-        os.waitpid(-1, 0)
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return False
-    return True
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, deed)
+        try:
+            usage = os.wait4(-1, 0)[2]
+            used += usage.ru_utime + usage.ru_stime
+            while True:
+                reaped, _, usage = os.wait4(-1, os.WNOHANG)
+                if not reaped:
+                    break
+                used += usage.ru_utime + usage.ru_stime
+        except ChildProcessError:
+            return used
 
 
 def _children(pid: int) -> list[int]:

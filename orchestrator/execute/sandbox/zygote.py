@@ -1,0 +1,147 @@
+"""The zygote: a warm, small, single-threaded interpreter that forks one confined candidate per program.
+
+It never sees a program: code goes from the referee straight to the candidate. Over its control socket (SEQPACKET)
+it is sent the two descriptors of a candidate (channel and output), answers ``P`` with a pidfd as soon as it is
+forked, and ``E`` with how it ended once nothing of it is left: no process, no file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import json
+import os
+import select
+import signal
+import socket
+from dataclasses import dataclass
+from typing import NoReturn
+
+from orchestrator.execute.sandbox import candidate, landlock, process, seccomp
+from orchestrator.execute.sandbox.cleanup import empty_folder
+
+__all__ = ["Confinement", "serve"]
+
+_CHANNEL = 3
+_DISCARD = 4
+_WORK = "work"
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What the box has set up, and each candidate is put under."""
+
+    scratch: str
+    """The folder that candidates may write to."""
+    shared_memory: str
+    """Another one, shown as /dev/shm; empty where the box has none."""
+    ruleset: int
+    """Landlock; -1 without."""
+    policy: seccomp.SyscallPolicy | None
+    """None: no filter."""
+    own_pids: bool
+    """The zygote is the first process of a PID namespace."""
+
+
+def serve(control: socket.socket, box: Confinement) -> None:
+    """Fork candidates until the supervisor closes its end, then leave nothing behind."""
+    delta = None
+    if box.policy is not None and box.policy.signals_contained:
+        delta = seccomp.delta_filter(box.policy)
+    end_family = _end_namespace if box.own_pids else process.kill_children
+    # What is there now will not change: keep the collector from touching, and so copying, its pages in children.
+    gc.collect()
+    gc.freeze()
+    while True:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(control, 64, 2)
+        except ConnectionError:
+            return
+        if not message or len(descriptors) != 2:
+            return
+        pid = os.fork()
+        if pid == 0:
+            _become_candidate(box, delta, *descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        orderly = _watch(control, pid)
+        status, usage = _reap(pid)
+        strays = end_family()
+        for folder in filter(None, (box.scratch, box.shared_memory)):
+            with contextlib.suppress(OSError):
+                empty_folder(folder)
+        if not orderly:
+            return
+        end = {"status": status, "cpu_s": usage[0] + strays, "peak_bytes": usage[1]}
+        try:
+            control.send(b"E" + json.dumps(end).encode())
+        except ConnectionError:
+            return
+
+
+def _watch(control: socket.socket, pid: int) -> bool:
+    """Hand over a pidfd and wait for the end of the process; kill it and return False when the supervisor goes."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        with contextlib.suppress(ConnectionError):
+            socket.send_fds(control, [b"P"], [pidfd])
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        poll.register(control, select.POLLHUP | select.POLLRDHUP)
+        while True:
+            ready = [descriptor for descriptor, _ in poll.poll()]
+            if control.fileno() in ready:
+                os.kill(pid, signal.SIGKILL)
+                return False
+            if pidfd in ready:
+                return True
+    finally:
+        os.close(pidfd)
+
+
+def _reap(pid: int) -> tuple[int, tuple[float, int]]:
+    _, status, usage = os.wait4(pid, 0)
+    return status, (usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def _end_namespace() -> float:
+    """Kill all that is left in this PID namespace; return the CPU seconds that it used.
+
+    As the namespace's first process, -1 means everybody else in it. The kernel lets no fork through that began
+    before the signal, so one pass is enough, and every orphan is ours to wait for.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    used = 0.0
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            usage = os.wait4(-1, 0)[2]
+            used += usage.ru_utime + usage.ru_stime
+    return used
+
+
+def _become_candidate(box: Confinement, delta: bytes | None, channel: int, output: int) -> NoReturn:
+    """Confine this forked process and serve as a candidate; never returns."""
+    try:
+        _confine(box, delta, channel, output)
+        candidate.serve(_CHANNEL, _DISCARD)
+    finally:
+        os._exit(0)
+
+
+def _confine(box: Confinement, delta: bytes | None, channel: int, output: int) -> None:
+    os.setsid()
+    process.die_with_parent()
+    work = os.path.join(box.scratch, _WORK)
+    os.mkdir(work, 0o700)
+    os.chdir(work)
+    if box.ruleset >= 0:
+        landlock.restrict_self(box.ruleset)
+    # 0 is /dev/null already. Both are first moved out of the way: either may sit where the other is to go.
+    channel, output = (fcntl.fcntl(d, fcntl.F_DUPFD_CLOEXEC, _DISCARD + 1) for d in (channel, output))
+    for source, target in ((output, 1), (output, 2), (channel, _CHANNEL), (0, _DISCARD)):
+        os.dup2(source, target, inheritable=target <= 2)
+    os.closerange(_DISCARD + 1, 1 << 16)
+    if box.policy is not None:
+        seccomp.install(delta or seccomp.delta_filter(box.policy))

@@ -1,0 +1,423 @@
+"""One slot's processes: a zygote with a candidate at the ready, a referee, and the watch over both.
+
+The supervisor owns deadlines, the output cap and every kill. It does not read a program's answers, run tests or
+decide verdicts: the referee reports, :mod:`orchestrator.execute.deciding` decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from orchestrator.core.problems import Limits
+from orchestrator.execute.boxes import Box, BoxFailed, start_box
+from orchestrator.execute.sandbox import process
+from orchestrator.execute.sandbox.protocol import Channel, ChannelClosed, ProtocolError, dump, encode, frame, load
+from orchestrator.execute.sandbox.referee import MOST_JOB_BYTES
+from orchestrator.execute.sandbox.usage import Usage, family_usage
+from orchestrator.execute.settings import ExecutorSettings
+
+__all__ = ["Observation", "RefereeJob", "Stop", "Supervisor"]
+
+Stop = Literal["cpu", "wall", "memory", "tasks", "referee"]
+"""Why a candidate was stopped: its own limits, or (``referee``) that the tests did not end on its answers."""
+
+_FIRST_LOOK_S: Final = 0.05
+_LOOK_S: Final = 0.025
+_READS: Final = 32
+_GONE_S: Final = 60.0
+"""The zygote must have cleared up within this after a kill; a box that does not is broken."""
+_REFEREE_CPU_S: Final = 10.0
+"""What the tests may use on any answers; ten times what they used on the reference's, if that is more."""
+_MOST_KNOWN_BYTES: Final = 128 << 20
+"""Tests and recordings that a referee keeps compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefereeJob:
+    """What the referee is told of one program."""
+
+    key: str
+    """Names the tests and their recording."""
+    tests: dict[str, Any]
+    """``setup``, ``source`` (None for examples), ``examples``, ``calls``."""
+    entry: str
+    program: str
+    seed: int
+    test_seed: str
+    batch: bool
+    """Send the recorded calls in one message."""
+    record: bool
+    discard: bool
+    """Nobody reads what the program prints."""
+    referee_cpu_s: float
+    """What the tests used on the reference's answers."""
+
+
+@dataclass(slots=True)
+class Observation:
+    """What was seen of one program."""
+
+    stop: Stop | None = None
+    reply: dict[str, Any] | None = None
+    """The referee's result; None where it gave none."""
+    outcomes: list[tuple[int, bool, str]] = field(default_factory=list)
+    output: str = ""
+    status: int = 0
+    """How the candidate's process ended, as ``waitpid`` says."""
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Candidate:
+    channel: socket.socket
+    output: int
+    pidfd: int = -1
+    pid: int = -1
+
+
+class Supervisor:
+    """Runs one program at a time. Any exception from it means that its boxes are broken."""
+
+    def __init__(self, settings: ExecutorSettings) -> None:
+        """Start a zygote and a referee.
+
+        Raises:
+            BoxFailed: one of them did not start.
+        """
+        self._settings = settings
+        self._zygotes: dict[str | None, Box] = {}
+        self._ready: dict[str | None, _Candidate] = {}
+        self._referee: Box | None = None
+        self._channel: Channel | None = None
+        self._known: OrderedDict[str, int] = OrderedDict()
+        self._dropped: list[str] = []
+        try:
+            self.zygote(None)
+            self._start_referee()
+        except BaseException:
+            self.close()
+            raise
+
+    def zygote(self, package: str | None) -> Box:
+        """Return the zygote that has ``package`` imported, started if need be."""
+        box = self._zygotes.get(package)
+        if box is None:
+            box = self._zygotes[package] = start_box(self._settings, "zygote", package=package)
+        return box
+
+    def close(self) -> None:
+        """End all processes."""
+        for candidate in self._ready.values():
+            self._let_go(candidate)
+        self._ready.clear()
+        for box in self._zygotes.values():
+            box.close()
+        self._zygotes.clear()
+        self._stop_referee()
+
+    def run(self, job: RefereeJob, limits: Limits, package: str | None) -> Observation:
+        """Run one program to its end, with nothing of it left when this returns."""
+        zygote = self.zygote(package)
+        if self._referee is None:
+            self._start_referee()
+        candidate = self._ready.pop(package, None) or self._fork(zygote)
+        seen = Observation()
+        began = time.monotonic()
+        try:
+            self._meet(zygote, candidate)
+            self._send(job, limits, zygote, candidate)
+            watch = _Watch(zygote, self._require_referee(), candidate, limits, job)
+            self._follow(watch, candidate, zygote, seen, began)
+        except BaseException:
+            self._discard_zygote(package)
+            raise
+        finally:
+            with contextlib.suppress(OSError):
+                os.close(candidate.output)
+            if candidate.pidfd >= 0:
+                os.close(candidate.pidfd)
+            candidate.channel.close()
+        if seen.reply is None or seen.reply["tainted"]:
+            self._stop_referee()
+            self._start_referee()
+        self._prepare_next(zygote, package)
+        return seen
+
+    def _prepare_next(self, zygote: Box, package: str | None) -> None:
+        """Have the next candidate forked while nobody waits for it."""
+        try:
+            self._ready[package] = self._fork(zygote)
+        except BoxFailed:
+            # This program has its result; the next one starts another zygote.
+            self._zygotes.pop(package).close()
+
+    def _fork(self, zygote: Box) -> _Candidate:
+        """Ask for a candidate, without waiting for it."""
+        ours, theirs = socket.socketpair()
+        read, write = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(read, False)
+        try:
+            socket.send_fds(zygote.control, [b"S"], [theirs.fileno(), write])
+        except OSError as error:
+            os.close(read)
+            ours.close()
+            raise BoxFailed("the zygote is gone") from error
+        finally:
+            theirs.close()
+            os.close(write)
+        return _Candidate(ours, read)
+
+    def _meet(self, zygote: Box, candidate: _Candidate) -> None:
+        message, descriptors, _, _ = socket.recv_fds(zygote.control, 4096, 1)
+        if message != b"P" or not descriptors:
+            raise BoxFailed("the zygote did not fork")
+        candidate.pidfd = descriptors[0]
+        candidate.pid = process.host_pid(candidate.pidfd)
+
+    def _send(self, job: RefereeJob, limits: Limits, zygote: Box, candidate: _Candidate) -> None:
+        """Give the program and the candidate's channel to the referee."""
+        known = job.key in self._known
+        size = zygote.standing.size_bytes + limits.address_space_bytes
+        message = {
+            "key": job.key,
+            "tests": None if known else job.tests,
+            "drop": self._dropped,
+            "entry": job.entry,
+            "test_seed": job.test_seed,
+            "batch": job.batch,
+            "record": job.record,
+            "candidate": {
+                "program": job.program,
+                "entry": job.entry,
+                "seed": job.seed,
+                "discard": job.discard,
+                "limits": {
+                    # Above where the supervisor stops: for programs that outrun its looks.
+                    "cpu_s": 2 * limits.cpu_s + 2,
+                    "address_space_bytes": size,
+                    "file_bytes": limits.file_bytes,
+                    "open_files": limits.open_files,
+                    "processes": limits.processes if _counts_processes(zygote) else None,
+                },
+            },
+        }
+        text = frame(dump(encode(message)))
+        self._dropped = []
+        self._remember(job.key, len(text))
+        channel = self._require_channel()
+        socket.send_fds(channel.socket, [b"J"], [candidate.channel.fileno()])
+        channel.send(text)
+        # From now on only the referee holds this end, so that the candidate's end is seen there at once.
+        candidate.channel.close()
+
+    def _follow(self, watch: _Watch, candidate: _Candidate, zygote: Box, seen: Observation, began: float) -> None:
+        output = _Output(candidate.output, watch.limits.output_bytes)
+        poll = select.poll()
+        channel = self._require_channel()
+        for descriptor in (channel.socket.fileno(), zygote.control.fileno(), candidate.output):
+            poll.register(descriptor, select.POLLIN)
+        end: dict[str, Any] | None = None
+        look_at = began + _FIRST_LOOK_S
+        killed_at: float | None = None
+        referee_over = False
+        while end is None or not referee_over:
+            ready = [descriptor for descriptor, _ in poll.poll(max(0.0, look_at - time.monotonic()) * 1000)]
+            if candidate.output in ready and not output.drain():
+                poll.unregister(candidate.output)
+            if channel.socket.fileno() in ready and not referee_over:
+                referee_over = self._hear(channel, seen)
+                if referee_over:
+                    seen.wall_s = time.monotonic() - began
+                    poll.unregister(channel.socket.fileno())
+            if zygote.control.fileno() in ready and end is None:
+                end = _ended(zygote)
+                poll.unregister(zygote.control.fileno())
+            if referee_over and end is None and killed_at is None:
+                killed_at = _kill(candidate)
+            now = time.monotonic()
+            if now < look_at:
+                continue
+            look_at = now + _LOOK_S
+            if killed_at is not None and end is None and now > killed_at + _GONE_S:
+                raise BoxFailed("the zygote did not clear up")
+            if end is None and killed_at is None:
+                seen.stop = watch.look(now - began)
+                if seen.stop is not None:
+                    killed_at = _kill(candidate)
+            if not referee_over and watch.referee_overdue():
+                seen.stop = seen.stop or "referee"
+                referee_over = True
+                poll.unregister(channel.socket.fileno())
+                if end is None and killed_at is None:
+                    killed_at = _kill(candidate)
+        if seen.reply is None:
+            seen.wall_s = time.monotonic() - began
+        output.drain()
+        seen.output = output.text()
+        self._settle(seen, end, watch)
+
+    def _settle(self, seen: Observation, end: dict[str, Any], watch: _Watch) -> None:
+        cpu, resident = seen.reply["greeting"] if seen.reply else (0.0, 0)
+        seen.status = end["status"]
+        seen.cpu_s = max(0.0, max(end["cpu_s"], watch.most.cpu_s) - cpu)
+        seen.peak_bytes = max(0, end["peak_bytes"] - resident, watch.most.resident_bytes)
+
+    def _hear(self, channel: Channel, seen: Observation) -> bool:
+        """Take what the referee has said; True when that was its result."""
+        while True:
+            try:
+                said = load(channel.receive())
+            except (ChannelClosed, ProtocolError) as error:
+                raise BoxFailed("the referee ended by itself") from error
+            if isinstance(said, dict):
+                seen.reply = said
+                return True
+            _, index, passed, got = said
+            seen.outcomes.append((index, passed, got))
+            if not channel.pending:
+                return False
+
+    def _remember(self, key: str, size: int) -> None:
+        if key in self._known:
+            self._known.move_to_end(key)
+            return
+        self._known[key] = size
+        while sum(self._known.values()) > _MOST_KNOWN_BYTES and len(self._known) > 1:
+            self._dropped.append(self._known.popitem(last=False)[0])
+
+    def _start_referee(self) -> None:
+        self._referee = start_box(self._settings, "referee")
+        self._channel = Channel(self._referee.control, MOST_JOB_BYTES)
+
+    def _stop_referee(self) -> None:
+        self._known.clear()
+        self._dropped.clear()
+        if self._referee is not None:
+            self._referee.kill()
+            self._referee.close()
+        self._referee = self._channel = None
+
+    def _require_referee(self) -> Box:
+        if self._referee is None:
+            raise BoxFailed("there is no referee")
+        return self._referee
+
+    def _require_channel(self) -> Channel:
+        if self._channel is None:
+            raise BoxFailed("there is no referee")
+        return self._channel
+
+    def _discard_zygote(self, package: str | None) -> None:
+        box = self._zygotes.pop(package, None)
+        if box is not None:
+            box.kill()
+            box.close()
+        self._stop_referee()
+
+    def _let_go(self, candidate: _Candidate) -> None:
+        candidate.channel.close()
+        os.close(candidate.output)
+
+
+class _Watch:
+    """Looks at a candidate and at the referee from outside, and says when a limit is passed."""
+
+    def __init__(self, zygote: Box, referee: Box, candidate: _Candidate, limits: Limits, job: RefereeJob) -> None:
+        self.limits = limits
+        self.most = Usage(0.0, 0, 0)
+        """The most that any look saw."""
+        self._zygote = zygote
+        self._referee = referee
+        self._candidate = candidate
+        self._shared = process.resident_bytes(candidate.pid) or 0
+        self._count = not _counts_processes(zygote)
+        self._referee_began = process.cpu_seconds(referee.pid) or 0.0
+        self._referee_limit = max(_REFEREE_CPU_S, 10 * job.referee_cpu_s)
+
+    def look(self, elapsed_s: float) -> Stop | None:
+        """Return which limit is passed, if any."""
+        # Orphans become the zygote's children, so its descendants are all there is.
+        family = {self._candidate.pid, *process.descendants(self._zygote.pid)}
+        now = family_usage(family, self._shared)
+        cpu = max(now.cpu_s, process.cpu_seconds(self._candidate.pid) or 0.0)
+        self.most = Usage(
+            max(self.most.cpu_s, cpu),
+            max(self.most.resident_bytes, now.resident_bytes),
+            max(self.most.tasks, now.tasks),
+        )
+        if now.resident_bytes > self.limits.memory_bytes:
+            return "memory"
+        if self.most.cpu_s > 2 * self.limits.cpu_s:
+            return "cpu"
+        if elapsed_s > self.limits.wall_s:
+            return "wall"
+        if self._count and now.tasks > self.limits.processes:
+            return "tasks"
+        return None
+
+    def referee_overdue(self) -> bool:
+        """True when the tests have used more than they may on any answers.
+
+        Raises:
+            BoxFailed: the referee is gone.
+        """
+        used = process.cpu_seconds(self._referee.pid)
+        if used is None:
+            raise BoxFailed("the referee ended by itself")
+        return used - self._referee_began > self._referee_limit
+
+
+class _Output:
+    """What a program prints: kept up to a cap, drained beyond it."""
+
+    def __init__(self, descriptor: int, cap: int) -> None:
+        self._descriptor = descriptor
+        self._cap = cap
+        self._kept = bytearray()
+
+    def drain(self) -> bool:
+        """Read some of what is there; False at the end of the stream."""
+        # A program may write as fast as this reads, so each call reads only so much.
+        for _ in range(_READS):
+            try:
+                got = os.read(self._descriptor, 1 << 16)
+            except BlockingIOError:
+                return True
+            if not got:
+                return False
+            self._kept += got[: self._cap - len(self._kept)]
+        return True
+
+    def text(self) -> str:
+        """What was kept."""
+        return self._kept.decode("utf-8", "replace")
+
+
+def _counts_processes(zygote: Box) -> bool:
+    """True where the kernel holds candidates to RLIMIT_NPROC: as a user that nobody else is."""
+    return zygote.standing.uid != 0 and (zygote.standing.namespaces or zygote.standing.uid != os.getuid())
+
+
+def _kill(candidate: _Candidate) -> float:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(candidate.pidfd, signal.SIGKILL)
+    return time.monotonic()
+
+
+def _ended(zygote: Box) -> dict[str, Any]:
+    message = zygote.control.recv(4096)
+    if not message.startswith(b"E"):
+        raise BoxFailed("the zygote ended by itself")
+    end: dict[str, Any] = json.loads(message[1:])
+    return end
