@@ -26,8 +26,9 @@ class Bucket:
         self._at_end = at_end
         self.limit: float | None = None
         """Per minute."""
-        self._remaining = 0.0
         self._read_at = float("-inf")
+        self._level = 0.0
+        self._level_at = 0.0
         self._charged = 0.0
         """All charges so far."""
         self._base = 0.0
@@ -62,20 +63,21 @@ class Bucket:
             # server from its start, so it is in the headers.)
             self._charge(now, -expected)
 
-    def read(self, at: float, limit: float, remaining: float) -> None:
-        """A header, sent by the server at about ``at``. Older ones than the newest are ignored."""
+    def read(self, at: float, now: float, limit: float, remaining: float) -> None:
+        """A header that the server sent at about ``at``. Older ones than the newest are ignored."""
         if at <= self._read_at:
             return
-        self.limit, self._remaining, self._read_at = limit, min(remaining, limit), at
+        self.limit, self._read_at = limit, at
         self._forget_until(at)
+        since = self._charged - self._base
+        self._level = min(limit, remaining + self.rate * max(0.0, now - at) - since)
+        self._level_at = now
 
     def level(self, now: float) -> float:
         """What could be used at once; negative when more is under way than there is."""
         if self.limit is None:
             return float("inf")
-        full = min(self.limit, self._remaining + self.rate * max(0.0, now - self._read_at))
-        since = max(0.0, self._charged - self._base)
-        return full - since - (self._in_flight if self._at_end else 0.0)
+        return self._flowed(now) - (self._in_flight if self._at_end else 0.0)
 
     def wait_s(self, now: float, amount: float) -> float:
         """Seconds until ``amount`` can be sent; 0 when it can be now.
@@ -89,7 +91,14 @@ class Bucket:
         lacking = wanted - self.level(now)
         return max(0.0, lacking / self.rate)
 
+    def _flowed(self, now: float) -> float:
+        """The level at ``now``, with what has flowed in since it was last computed. A full bucket stays full."""
+        assert self.limit is not None
+        return min(self.limit, self._level + self.rate * max(0.0, now - self._level_at))
+
     def _charge(self, now: float, amount: float) -> None:
+        if self.limit is not None:
+            self._level, self._level_at = min(self.limit, self._flowed(now) - amount), now
         self._charged += amount
         self._since.append((now, self._charged))
         if self._since[0][0] < now - _HISTORY_S:

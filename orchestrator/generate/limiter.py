@@ -37,6 +37,7 @@ _COOLDOWN_S: Final = 2.0
 _LONGEST_PAUSE_S: Final = 60.0
 """Ceiling on ``retry-after``: limits are per minute, so after a minute it is right to ask again."""
 _DEFAULT_PAUSE_S: Final = 1.0
+_TICK_S: Final = 0.001
 _BURST: Final = 32
 _BURST_GAP_S: Final = 0.01
 """At most a burst is launched at once, then a jittered gap of about this: a thousand requests that start in the
@@ -116,6 +117,8 @@ class Limiter:
         self._paused_until = float("-inf")
         self._cooled_at = float("-inf")
         self._gap_until = float("-inf")
+        self._full_at = float("-inf")
+        """When the window last held somebody back."""
         self._burst = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
@@ -182,8 +185,9 @@ class Limiter:
             return
         now = _now()
         kind = None if result.failure is None else result.failure.kind
-        # Growing is right only if the window was what held requests back: else its size was not put to the test.
-        held_by_window = self._in_flight >= int(self._window) and bool(self._waiting)
+        # Growing is right only if the window held others back while this one was under way: else its size was
+        # not put to the test.
+        held_by_window = self._full_at >= slot.launched_at
         if result.reply is not None:
             usage = result.reply.usage
             # Reads from the cache are free of the input limit on current models.
@@ -195,7 +199,7 @@ class Limiter:
         at = max(slot.launched_at, now - result.windows_age_s)
         for window in result.windows:
             if window.name in self.buckets:
-                self.buckets[window.name].read(at, window.limit, window.remaining)
+                self.buckets[window.name].read(at, now, window.limit, window.remaining)
         if result.reply is not None and held_by_window:
             self._grow()
         elif kind is FailureKind.RATE_LIMITED and result.failure is not None:
@@ -261,7 +265,10 @@ class Limiter:
             if waiter.admitted.done():
                 heapq.heappop(self._waiting)
                 continue
-            if self._cap.full or self._in_flight >= int(self._window):
+            if self._in_flight >= int(self._window):
+                self._full_at = _now()
+                return
+            if self._cap.full:
                 return
             wait = self._wait_s(waiter.expected)
             if wait > 0:
@@ -301,7 +308,8 @@ class Limiter:
 
     def _wake_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        at = loop.time() + seconds
+        # Never less than a tick: a wait that rounds to nothing would spin.
+        at = loop.time() + max(seconds, _TICK_S)
         if self._timer is not None and not self._timer.cancelled() and self._timer_at <= at:
             return
         if self._timer is not None:

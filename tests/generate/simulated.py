@@ -1,0 +1,140 @@
+"""A sender that behaves like an account with limits, on the loop's own clock, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.core.generation import GenerationRequest, Usage
+from orchestrator.generate.attempts import (
+    Attempt,
+    AttemptReply,
+    AttemptResult,
+    Failure,
+    FailureKind,
+    Window,
+)
+from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
+
+
+@dataclass
+class ServerBucket:
+    """A token bucket as a provider keeps it."""
+
+    limit: float
+    capacity_s: float = 60.0
+    level: float = field(init=False)
+    at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.level = self.limit * self.capacity_s / 60
+        self.at = asyncio.get_running_loop().time()
+
+    def refill(self) -> None:
+        now = asyncio.get_running_loop().time()
+        full = self.limit * self.capacity_s / 60
+        self.level = min(full, self.level + (now - self.at) * self.limit / 60)
+        self.at = now
+
+
+class SimulatedSender:
+    """Replies after a while, refuses over its limits, and counts both."""
+
+    def __init__(
+        self,
+        *,
+        limits: dict[str, float] | None = None,
+        capacity_s: float = 60.0,
+        latency_s: tuple[float, float] = (1.0, 8.0),
+        usage: Callable[[random.Random], Usage] = lambda rng: Usage(100, 50),
+        script: Callable[[Attempt, int], Failure | AttemptReply | None] = lambda attempt, number: None,
+        seed: int = 0,
+    ) -> None:
+        """``script`` may decide attempt ``number`` (from 0); None leaves it to the limits."""
+        self.rng = random.Random(seed)
+        self.buckets = {name: ServerBucket(limit, capacity_s) for name, limit in (limits or {}).items()}
+        self.latency_s = latency_s
+        self.usage = usage
+        self.script = script
+        self.attempts: list[Attempt] = []
+        self.starts: list[float] = []
+        self.refused = 0
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.charged: list[tuple[float, Usage]] = []
+        self.closed = False
+
+    def windows(self) -> tuple[Window, ...]:
+        return tuple(
+            Window(name, bucket.limit, max(0.0, bucket.level), 0.0) for name, bucket in self.buckets.items()
+        )
+
+    async def send(self, attempt: Attempt) -> AttemptResult:
+        loop = asyncio.get_running_loop()
+        number = len(self.attempts)
+        self.attempts.append(attempt)
+        self.starts.append(loop.time())
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            return await self._answer(attempt, number, loop)
+        finally:
+            self.in_flight -= 1
+
+    async def _answer(self, attempt: Attempt, number: int, loop: asyncio.AbstractEventLoop) -> AttemptResult:
+        decided = self.script(attempt, number)
+        if isinstance(decided, Failure):
+            await asyncio.sleep(0.05)
+            return AttemptResult(None, decided)
+        usage = decided.usage if decided is not None else self.usage(self.rng)
+        await asyncio.sleep(0.01)
+        for bucket in self.buckets.values():
+            bucket.refill()
+        need = {"requests": 1, "input-tokens": usage.input_tokens, "output-tokens": 0.0}
+        if any(bucket.level < need[name] for name, bucket in self.buckets.items()):
+            self.refused += 1
+            lacking = [
+                (need[name] - bucket.level) / bucket.limit * 60
+                for name, bucket in self.buckets.items()
+                if bucket.level < need[name]
+            ]
+            failure = Failure(FailureKind.RATE_LIMITED, "slow down", 429, "r", max(0.1, *lacking, 0.1))
+            return AttemptResult(None, failure, self.windows())
+        for name, bucket in self.buckets.items():
+            bucket.level -= need[name]
+        windows, at = self.windows(), loop.time()
+        await asyncio.sleep(self.rng.uniform(*self.latency_s))
+        if "output-tokens" in self.buckets:
+            self.buckets["output-tokens"].refill()
+            self.buckets["output-tokens"].level -= usage.output_tokens
+        self.charged.append((loop.time(), usage))
+        reply = decided or AttemptReply(
+            f"answer {number}", "end_turn", usage, attempt.request.model, f"req_{number}"
+        )
+        return AttemptResult(reply, None, windows, loop.time() - at, loop.time() - at)
+
+    async def probe(self, model: str) -> AttemptResult | None:
+        return None
+
+    async def count_tokens(self, request: GenerationRequest) -> int | None:
+        return None
+
+    async def create_batch(self, entries: Sequence[BatchEntry]) -> CallResult[BatchStatus]:
+        raise NotImplementedError
+
+    async def batch_status(self, batch_id: str) -> CallResult[BatchStatus]:
+        raise NotImplementedError
+
+    async def batch_outcomes(self, batch_id: str) -> CallResult[list[BatchOutcome]]:
+        raise NotImplementedError
+
+    async def recent_batches(self, limit: int) -> CallResult[list[BatchStatus]]:
+        raise NotImplementedError
+
+    async def cancel_batch(self, batch_id: str) -> CallResult[BatchStatus]:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+
+import pytest
+
+from orchestrator.core.generation import GenerationRequest, Message, Usage
+from orchestrator.generate.attempts import Attempt, AttemptReply, AttemptResult, Failure, FailureKind, Window
+from orchestrator.generate.limiter import Expected, GenerationStopped, InFlightCap, Limiter, Slot
+from tests.generate.simulated import SimulatedSender
+from tests.generate.virtual import run
+
+SMALL = Expected(100, 50)
+REQUEST = GenerationRequest("anthropic", "m", "", (Message("user", "x" * 300),), 1000)
+
+
+def limiter(cap: int = 1000, **kwargs: float) -> Limiter:
+    return Limiter(InFlightCap(cap), rng=random.Random(1), **kwargs)  # type: ignore[arg-type]
+
+
+def replied(*windows: Window, usage: Usage | None = None) -> AttemptResult:
+    return AttemptResult(AttemptReply("", "end_turn", usage or Usage(100, 50), "m", "r"), None, windows)
+
+
+def failed(kind: FailureKind, *windows: Window, retry_after_s: float | None = None) -> AttemptResult:
+    return AttemptResult(None, Failure(kind, "x", retry_after_s=retry_after_s), windows)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def drive(gate: Limiter, sender: SimulatedSender, seconds: float, workers: int) -> None:
+    """Keep ``workers`` requests wanted for so long."""
+    end = now() + seconds
+
+    async def work() -> None:
+        while now() < end:
+            slot = await gate.acquire(SMALL, 0)
+            gate.finish(slot, await sender.send(Attempt(REQUEST, 60)))
+
+    await asyncio.gather(*(work() for _ in range(workers)))
+
+
+@pytest.mark.parametrize(
+    ("usage", "binding", "amount"),
+    [
+        (lambda rng: Usage(rng.randint(100, 400), rng.randint(20, 80)), "requests", 1.0),
+        (lambda rng: Usage(rng.randint(600, 1000), rng.randint(20, 80)), "input-tokens", 0.0),
+        (lambda rng: Usage(rng.randint(100, 400), rng.randint(100, 400)), "output-tokens", 0.0),
+    ],
+)
+def test_the_binding_limit_is_used_and_hardly_ever_hit(usage: object, binding: str, amount: float) -> None:
+    limits = {"requests": 1000.0, "input-tokens": 5e5, "output-tokens": 1e5}
+
+    async def main() -> tuple[float, float]:
+        sender = SimulatedSender(limits=limits, usage=usage)  # type: ignore[arg-type]
+        gate = limiter(200)
+        ramp, window = 90.0, 120.0
+        start = now()
+        await drive(gate, sender, ramp + window, 200)
+        used = 0.0
+        for at, tokens in sender.charged:
+            if start + ramp <= at < start + ramp + window:
+                used += {"requests": 1, "input-tokens": tokens.input_tokens, "output-tokens": tokens.output_tokens}[
+                    binding
+                ]
+        return used / (limits[binding] * window / 60), sender.refused / len(sender.attempts)
+
+    share, rejected = run(main())
+    assert share > 0.95
+    assert rejected < 0.01
+
+
+def test_a_limit_enforced_in_smaller_pieces_is_still_used() -> None:
+    """A server whose bucket holds two seconds' worth while its headers speak of a minute."""
+
+    async def main() -> tuple[float, float]:
+        sender = SimulatedSender(limits={"requests": 600.0}, capacity_s=2.0, latency_s=(0.5, 1.5))
+        gate = limiter(200)
+        start = now()
+        await drive(gate, sender, 180, 200)
+        done = sum(start + 60 <= at < start + 180 for at, _ in sender.charged)
+        return done / 1200, sender.refused / len(sender.attempts)
+
+    share, rejected = run(main())
+    assert share > 0.9
+    assert rejected < 0.05
+
+
+def test_slow_start_doubles_and_then_creeps() -> None:
+    async def main() -> tuple[list[float], float]:
+        sender = SimulatedSender(latency_s=(1.0, 1.0))
+        gate = limiter(64)
+        seen = []
+        task = asyncio.create_task(drive(gate, sender, 12, 200))
+        for _ in range(4):
+            await asyncio.sleep(1.05)
+            seen.append(gate.window)
+        slot = await gate.acquire(SMALL, 10)
+        gate.finish(slot, failed(FailureKind.RATE_LIMITED, retry_after_s=0.1))
+        after = gate.window
+        await asyncio.sleep(3.0)
+        grown = gate.window - after
+        await task
+        return [*seen, after], grown
+
+    windows, grown = run(main())
+    assert windows[:3] == [16.0, 32.0, 64.0]
+    assert windows[3] == 64.0, "never over the cap"
+    assert 45 < windows[4] < 55
+    assert 0 < grown < 5
+
+
+def test_one_burst_of_refusals_is_one_decrease() -> None:
+    async def main() -> tuple[float, float]:
+        gate = limiter(100, first_window=50)
+        slots = [await gate.acquire(SMALL, 0) for _ in range(50)]
+        for slot in slots[:20]:
+            gate.finish(slot, failed(FailureKind.RATE_LIMITED, retry_after_s=0.2))
+        first = gate.window
+        await asyncio.sleep(5)
+        gate.finish(slots[20], failed(FailureKind.OVERLOADED))
+        return first, gate.window
+
+    first, second = run(main())
+    assert first == pytest.approx(40.0)
+    assert second < first
+
+
+def test_server_errors_and_drops_leave_the_window_alone() -> None:
+    async def main() -> float:
+        gate = limiter(100, first_window=50)
+        for kind in (FailureKind.SERVER_ERROR, FailureKind.DROPPED, FailureKind.CONNECTION, FailureKind.INVALID):
+            gate.finish(await gate.acquire(SMALL, 0), failed(kind))
+        return gate.window
+
+    assert run(main()) == 50.0
+
+
+@pytest.mark.parametrize(("asked", "low", "high"), [(5.0, 5.0, 5.6), (900.0, 60.0, 66.1)])
+def test_retry_after_is_obeyed_up_to_a_ceiling(asked: float, low: float, high: float) -> None:
+    async def main() -> float:
+        gate = limiter()
+        gate.finish(await gate.acquire(SMALL, 0), failed(FailureKind.RATE_LIMITED, retry_after_s=asked))
+        start = now()
+        await gate.acquire(SMALL, 0)
+        return now() - start
+
+    assert low <= run(main()) <= high
+
+
+def test_an_overload_does_not_hold_everybody_back() -> None:
+    async def main() -> float:
+        gate = limiter()
+        gate.finish(await gate.acquire(SMALL, 0), failed(FailureKind.OVERLOADED, retry_after_s=30.0))
+        start = now()
+        await gate.acquire(SMALL, 0)
+        return now() - start
+
+    assert run(main()) < 0.1
+
+
+def test_a_refusal_without_a_time_waits_for_the_exhausted_window() -> None:
+    async def main() -> float:
+        gate = limiter()
+        empty = Window("requests", 60, 0, 9.0)
+        gate.finish(await gate.acquire(SMALL, 0), failed(FailureKind.RATE_LIMITED, empty))
+        start = now()
+        await gate.acquire(SMALL, 0)
+        return now() - start
+
+    assert 9.0 <= run(main()) < 10.0
+
+
+def test_later_turns_first_then_retries_then_order() -> None:
+    async def main() -> list[str]:
+        gate = limiter(1, first_window=1)
+        held = await gate.acquire(SMALL, 0)
+        order: list[str] = []
+
+        async def want(name: str, priority: int, again: bool) -> None:
+            slot = await gate.acquire(SMALL, priority, again=again)
+            order.append(name)
+            await asyncio.sleep(0.01)
+            gate.finish(slot, replied())
+
+        tasks = []
+        for name, priority, again in [("a", 0, False), ("b", 0, False), ("c", 2, False), ("d", 0, True)]:
+            tasks.append(asyncio.create_task(want(name, priority, again)))
+            await asyncio.sleep(0)
+        gate.finish(held, replied())
+        await asyncio.gather(*tasks)
+        return order
+
+    assert run(main()) == ["c", "d", "a", "b"]
+
+
+def test_a_cancelled_wait_gives_its_place_to_the_next() -> None:
+    async def main() -> tuple[int, int]:
+        gate = limiter(1, first_window=1)
+        held = await gate.acquire(SMALL, 0)
+        waiting = [asyncio.create_task(gate.acquire(SMALL, 0)) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        gate.finish(held, replied())
+        # Admitted by now, and cancelled before it could know.
+        waiting[1].cancel()
+        await asyncio.wait(waiting[:2])
+        slot = await waiting[2]
+        assert isinstance(slot, Slot)
+        return gate.in_flight, gate.waiting
+
+    assert run(main()) == (1, 0)
+
+
+def test_stopping_frees_those_who_wait() -> None:
+    async def main() -> None:
+        gate = limiter(1, first_window=1)
+        await gate.acquire(SMALL, 0)
+        waiting = asyncio.create_task(gate.acquire(SMALL, 0))
+        await asyncio.sleep(0)
+        gate.stop()
+        with pytest.raises(GenerationStopped):
+            await waiting
+        with pytest.raises(GenerationStopped):
+            await gate.acquire(SMALL, 0)
+
+    run(main())
+
+
+def test_two_limiters_share_one_cap() -> None:
+    async def main() -> int:
+        cap = InFlightCap(3)
+        one, two = (Limiter(cap, rng=random.Random(n)) for n in range(2))
+        slots = [await one.acquire(SMALL, 0), await two.acquire(SMALL, 0), await one.acquire(SMALL, 0)]
+        waiting = asyncio.create_task(two.acquire(SMALL, 0))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        one.finish(slots[0], replied())
+        await waiting
+        return cap.taken
+
+    assert run(main()) == 3
+
+
+def test_a_server_with_few_slots_is_never_given_more() -> None:
+    async def main() -> int:
+        gate = limiter(100, most=2)
+        sender = SimulatedSender(latency_s=(0.5, 1.0))
+        await drive(gate, sender, 30, 20)
+        return sender.most_in_flight
+
+    assert run(main()) == 2
+
+
+def test_launches_are_spread_after_a_pause() -> None:
+    async def main() -> list[float]:
+        gate = limiter(500, first_window=400)
+        gate.finish(await gate.acquire(SMALL, 0), failed(FailureKind.RATE_LIMITED, retry_after_s=1.0))
+        gate._window = 400.0  # the decrease is not what is looked at here
+        times: list[float] = []
+
+        async def want() -> None:
+            await gate.acquire(SMALL, 0)
+            times.append(now())
+
+        await asyncio.gather(*(want() for _ in range(200)))
+        return times
+
+    times = run(main())
+    most_at_once = max(len(list(group)) for _, group in itertools.groupby(times))
+    assert most_at_once <= 32
+    assert 0.02 < times[-1] - times[0] < 0.5

@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
+from orchestrator.core.money import BudgetExhausted
+from orchestrator.core.prices import GpuTimePrice, Price, Rates
+from orchestrator.generate.attempts import Attempt, AttemptReply, Failure, FailureKind
+from orchestrator.generate.service import (
+    CONTEXT_EXCEEDED,
+    FatalApiError,
+    GenerationFailed,
+    GenerationService,
+    GenerationStopped,
+    Route,
+    ServiceSettings,
+)
+from tests.generate.books import ACCOUNT, Books
+from tests.generate.simulated import SimulatedSender
+from tests.generate.virtual import run
+
+MODEL = "claude-sonnet-5-5"
+PRICE = Price.flat(Rates(Decimal(2), Decimal(10), Decimal("0.1"), Decimal("2.5")), "test")
+REQUEST = GenerationRequest("anthropic", MODEL, "", (Message("user", "write it"),), 100)
+Script = Callable[[Attempt, int], Failure | AttemptReply | None]
+
+
+def fail(kind: FailureKind, *, charged: bool = False, status: int = 500, message: str = "no luck") -> Failure:
+    return Failure(kind, message, status, "req_x", may_have_charged=charged)
+
+
+def said(text: str, stop_reason: str = "end_turn", usage: Usage | None = None) -> AttemptReply:
+    return AttemptReply(text, stop_reason, usage or Usage(10, 20), MODEL, "req_y")
+
+
+class Bench:
+    """A service over a simulated account, with books that check it."""
+
+    def __init__(
+        self,
+        script: Script = lambda attempt, number: None,
+        *,
+        usd: str | None = None,
+        price: Price | GpuTimePrice | None = PRICE,
+        synthetic: bool = False,
+        slots: int | None = None,
+        **settings: Any,
+    ) -> None:
+        self.sender = SimulatedSender(script=script)
+        self.books = Books(None if usd is None else Decimal(usd))
+        route = Route("anthropic", self.sender, {MODEL: price}, synthetic, slots)
+        self.service = GenerationService([route], self.books, self.books, ServiceSettings(**settings))
+
+    async def ask(self, request: GenerationRequest = REQUEST, sample: int = 0, **changes: Any) -> Reply:
+        arguments = {"turn": 0, "problem_id": "HumanEval/0", "account": ACCOUNT, **changes}
+        return await self.service.generate(request, sample=sample, **arguments)
+
+
+def scripted(*answers: Failure | AttemptReply | None) -> Script:
+    return lambda attempt, number: answers[number] if number < len(answers) else None
+
+
+def bench(main: Callable[[Bench], Coroutine[Any, Any, None]], *args: Any, **kwargs: Any) -> Bench:
+    async def body() -> Bench:
+        made = Bench(*args, **kwargs)
+        await main(made)
+        await made.service.close()
+        assert made.sender.closed
+        assert not made.books.open, "a reservation was left open"
+        return made
+
+    return run(body())
+
+
+def test_a_reply_is_journaled_settled_and_never_bought_again() -> None:
+    async def main(b: Bench) -> None:
+        first = await b.ask()
+        again = await b.ask()
+        assert first == again
+        assert first.usd == float(b.books.settled) > 0
+        assert not first.synthetic
+        other = await b.ask(sample=1)
+        assert other != first
+
+    b = bench(main)
+    assert len(b.sender.attempts) == 2
+    assert b.service.stats.journaled == 1
+    assert all(payer is not None for payer in b.books.payers.values())
+    assert b.sender.attempts[0].rehearsal_id == "", "only rehearsal gets an id"
+
+
+def test_two_who_ask_at_once_share_one_purchase_even_if_one_gives_up() -> None:
+    async def main(b: Bench) -> None:
+        first, second = asyncio.create_task(b.ask()), asyncio.create_task(b.ask())
+        await asyncio.sleep(0.1)
+        first.cancel()
+        reply = await second
+        assert reply.text == "answer 0"
+
+    b = bench(main)
+    assert len(b.sender.attempts) == 1
+    assert b.service.stats.joined == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "charged"),
+    [
+        (FailureKind.RATE_LIMITED, False),
+        (FailureKind.OVERLOADED, False),
+        (FailureKind.SERVER_ERROR, False),
+        (FailureKind.CONNECTION, False),
+        (FailureKind.TIMEOUT, True),
+        (FailureKind.DROPPED, True),
+        (FailureKind.ACTOR_DIED, True),
+    ],
+)
+def test_what_may_pass_is_retried_and_its_cost_is_kept(kind: FailureKind, charged: bool) -> None:
+    async def main(b: Bench) -> None:
+        reply = await b.ask()
+        assert reply.text == "answer 2"
+
+    b = bench(main, scripted(fail(kind, charged=charged), fail(kind, charged=charged)))
+    worst = b.service.worst_usd(REQUEST)
+    assert worst is not None
+    assert b.books.unsettled == (2 * worst if charged else 0)
+    assert b.books.released == 0
+    assert b.service.stats.failures == {kind: 2}
+
+
+def test_after_so_many_tries_the_step_failed_and_gives_its_reservation_back() -> None:
+    async def main(b: Bench) -> None:
+        with pytest.raises(GenerationFailed, match=r"no reply after 4 tries.*500 server_error: no luck.*req_x"):
+            await b.ask()
+
+    b = bench(main, lambda attempt, number: fail(FailureKind.SERVER_ERROR), retries=3)
+    assert len(b.sender.attempts) == 4
+    assert (b.books.settled, b.books.unsettled, b.books.released) == (0, 0, 1)
+
+
+def test_the_run_has_a_retry_budget_too() -> None:
+    async def main(b: Bench) -> None:
+        results = await asyncio.gather(*(b.ask(sample=n) for n in range(5)), return_exceptions=True)
+        assert all(isinstance(result, GenerationFailed) for result in results)
+        assert any("the run's 6 retries are used up" in str(result) for result in results)
+
+    b = bench(main, lambda attempt, number: fail(FailureKind.SERVER_ERROR), retries=3, run_retries=6)
+    assert len(b.sender.attempts) == 5 + 6
+
+
+def test_backing_off_grows_with_each_try() -> None:
+    async def main(b: Bench) -> None:
+        await b.ask()
+
+    b = bench(main, scripted(*[fail(FailureKind.SERVER_ERROR)] * 4))
+    gaps = [late - early for early, late in zip(b.sender.starts, b.sender.starts[1:], strict=False)]
+    assert 0.25 <= gaps[0] <= 0.7
+    assert all(late > early for early, late in zip(gaps, gaps[2:], strict=False))
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refused_key_stops_the_sweep_at_once(status: int) -> None:
+    async def main(b: Bench) -> None:
+        with pytest.raises(FatalApiError, match=r"invalid x-api-key \(request id req_x\)"):
+            await b.ask()
+        with pytest.raises(FatalApiError):
+            await b.ask(sample=1)
+
+    refusal = fail(FailureKind.FATAL, status=status, message="invalid x-api-key")
+    b = bench(main, lambda attempt, number: refusal)
+    assert len(b.sender.attempts) == 1, "nothing more is sent"
+
+
+def test_whoever_waits_is_told_when_the_sweep_stops() -> None:
+    async def main(b: Bench) -> None:
+        results = await asyncio.gather(*(b.ask(sample=n) for n in range(50)), return_exceptions=True)
+        assert all(isinstance(result, FatalApiError) for result in results)
+
+    b = bench(main, lambda attempt, number: fail(FailureKind.FATAL, status=401))
+    assert len(b.sender.attempts) <= 8, "no more than what was on its way"
+
+
+def test_a_run_of_equal_refusals_stops_the_sweep_and_mixed_ones_do_not() -> None:
+    async def refused(b: Bench) -> None:
+        for sample in range(4):
+            with pytest.raises(GenerationFailed, match="400 invalid: bad field"):
+                await b.ask(sample=sample)
+        with pytest.raises(FatalApiError, match="bad field"):
+            await b.ask(sample=4)
+
+    bench(refused, lambda attempt, number: fail(FailureKind.INVALID, status=400, message="bad field"))
+
+    async def mixed(b: Bench) -> None:
+        for sample in range(20):
+            try:
+                await b.ask(sample=sample)
+            except GenerationFailed:
+                continue
+
+    bench(mixed, lambda attempt, n: fail(FailureKind.INVALID, status=400, message="bad field") if n % 4 else None)
+
+
+def test_a_conversation_that_is_too_long_is_an_answer_and_not_a_failure() -> None:
+    async def main(b: Bench) -> None:
+        reply = await b.ask()
+        assert (reply.text, reply.stop_reason, reply.usd) == ("", CONTEXT_EXCEEDED, 0.0)
+        assert await b.ask() == reply
+
+    b = bench(main, scripted(fail(FailureKind.CONTEXT_EXCEEDED, status=400)))
+    assert len(b.sender.attempts) == 1
+
+
+def test_a_cut_reply_is_asked_for_once_more_with_a_larger_cap() -> None:
+    async def main(b: Bench) -> None:
+        reply = await b.ask()
+        assert reply.text == "whole"
+        assert reply.stop_reason == "end_turn"
+        assert reply.usage == Usage(20, 150)
+        assert reply.usd == pytest.approx(float(b.books.settled))
+        assert await b.ask() == reply
+
+    b = bench(main, scripted(said("wh", "max_tokens", Usage(10, 100)), said("whole", usage=Usage(10, 50))))
+    assert [attempt.request.max_tokens for attempt in b.sender.attempts] == [100, 200]
+    assert len(b.books.replies) == 2, "both are paid for, so both are journaled"
+
+
+def test_a_reply_that_is_cut_twice_stays_cut_and_a_small_budget_asks_once() -> None:
+    cut = said("wh", "max_tokens", Usage(10, 100))
+
+    async def twice(b: Bench) -> None:
+        assert (await b.ask()).stop_reason == "max_tokens"
+
+    assert len(bench(twice, lambda attempt, number: cut).sender.attempts) == 2
+
+    async def once(b: Bench) -> None:
+        reply = await b.ask()
+        assert (reply.text, reply.stop_reason) == ("wh", "max_tokens")
+
+    assert len(bench(once, lambda attempt, number: cut, usd="0.0035").sender.attempts) == 1
+
+
+def test_a_pause_is_continued() -> None:
+    async def main(b: Bench) -> None:
+        reply = await b.ask()
+        assert (reply.text, reply.usage) == ("one two", Usage(20, 40))
+
+    b = bench(main, scripted(said("one ", "pause_turn"), said("two")))
+    assert b.sender.attempts[1].request.messages[-1] == Message("assistant", "one ")
+
+
+def test_the_budget_is_never_exceeded_and_the_rest_is_not_run() -> None:
+    async def main(b: Bench) -> None:
+        async def watch() -> None:
+            while True:
+                assert b.books.usd is not None
+                assert b.books.committed <= b.books.usd
+                await asyncio.sleep(0.05)
+
+        watcher = asyncio.create_task(watch())
+        results = await asyncio.gather(*(b.ask(sample=n) for n in range(60)), return_exceptions=True)
+        watcher.cancel()
+        done = [result for result in results if isinstance(result, Reply)]
+        refused = [result for result in results if isinstance(result, BudgetExhausted)]
+        assert len(done) + len(refused) == 60
+        assert len(done) > 10
+        assert refused
+
+    b = bench(main, usd="0.02")
+    assert b.books.settled <= Decimal("0.02")
+
+
+def test_synthetic_replies_say_so_and_carry_an_id_that_counts_tries() -> None:
+    async def main(b: Bench) -> None:
+        assert (await b.ask(sample=3, turn=1)).synthetic
+
+    b = bench(main, scripted(fail(FailureKind.SERVER_ERROR)), synthetic=True)
+    assert [attempt.rehearsal_id for attempt in b.sender.attempts] == ["HumanEval/0;3;1;0", "HumanEval/0;3;1;1"]
+
+
+def test_without_a_price_nothing_is_reserved_and_cost_is_unknown() -> None:
+    async def main(b: Bench) -> None:
+        assert (await b.ask()).usd is None
+
+    b = bench(main, price=None)
+    assert set(b.books.payers.values()) == {None}
+
+
+def test_a_local_server_is_paid_by_the_time_that_it_was_busy() -> None:
+    async def main(b: Bench) -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        replies = await asyncio.gather(*(b.ask(sample=n) for n in range(12)))
+        busy = loop.time() - start
+        total = sum(reply.usd or 0.0 for reply in replies)
+        # Two slots share each second; the card is paid once. The rest is the journal's own time.
+        assert total == pytest.approx(busy * 3.6 / 3600, rel=0.02)
+
+    b = bench(main, price=GpuTimePrice(Decimal("3.6"), "test"), slots=2)
+    assert b.sender.most_in_flight == 2
+
+
+def test_stopping_lets_what_is_in_flight_end_and_sends_nothing_more() -> None:
+    async def main(b: Bench) -> None:
+        tasks = [asyncio.create_task(b.ask(sample=n)) for n in range(30)]
+        await asyncio.sleep(0.5)
+        sent = len(b.sender.attempts)
+        b.service.stop()
+        await b.service.drain()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        replies = [result for result in results if isinstance(result, Reply)]
+        assert len(replies) == sent == len(b.sender.attempts) == len(b.books.replies)
+        assert all(isinstance(result, Reply | GenerationStopped) for result in results)
+
+    bench(main)
+
+
+def test_stopping_ends_a_long_wait_between_tries() -> None:
+    async def main(b: Bench) -> None:
+        task = asyncio.create_task(b.ask())
+        await asyncio.sleep(40)
+        b.service.stop()
+        start = asyncio.get_running_loop().time()
+        with pytest.raises(GenerationStopped):
+            await task
+        assert asyncio.get_running_loop().time() - start < 1
+
+    bench(main, lambda attempt, number: fail(FailureKind.SERVER_ERROR), retries=50)
+
+
+def test_a_journal_that_cannot_be_written_leaves_the_reservation_counted() -> None:
+    async def body() -> None:
+        made = Bench()
+
+        async def full(*_: Any, **__: Any) -> None:
+            raise OSError("no space left on device")
+
+        made.books.put_reply = full  # type: ignore[method-assign]
+        with pytest.raises(OSError, match="no space"):
+            await made.ask()
+        assert len(made.books.open) == 1, "it may not be given back: the reply was paid for"
+
+    run(body())
+
+
+def test_later_turns_go_first() -> None:
+    async def main(b: Bench) -> None:
+        first = [asyncio.create_task(b.ask(sample=n)) for n in range(20)]
+        await asyncio.sleep(0.1)
+        later = replace(REQUEST, messages=(*REQUEST.messages, Message("assistant", "a"), Message("user", "b")))
+        await b.ask(later, turn=1, priority=1)
+        assert sum(task.done() for task in first) < 20
+        await asyncio.gather(*first)
+
+    bench(main, in_flight=2)
