@@ -69,18 +69,8 @@ def closing_notes(plan: Plan, works: Sequence[Work], ledger: Ledger, books: Book
     notes: list[str] = []
     for work in works:
         runtime = work.runtime
-        if runtime.system != "hybrid":
-            continue
-        if runtime.oracle:
+        if runtime.system == "hybrid" and runtime.oracle:
             notes.append(f"{runtime.id}: feedback=oracle shows the scoring tests to the model: an upper bound")
-            continue
-        without = sum(runtime.executions.examples(problem) == 0 for problem in work.problems)
-        if without:
-            share = without / len(work.problems)
-            notes.append(
-                f"{runtime.id}: {without} of {len(work.problems)} problems ({share:.0%}) have no public example;"
-                " their feedback is load errors and a missing entry point only"
-            )
     if books.from_cache:
         notes.append(f"{books.from_cache} replies were taken from the cache; other runs paid for them")
     for synthetic in (False, True):

@@ -19,7 +19,7 @@ from orchestrator.core.summary import Summary
 from orchestrator.driver.books import Books
 from orchestrator.driver.execution import ExecutionService, InvalidReference
 from orchestrator.driver.generation import Generation
-from orchestrator.driver.notes import announce, closing_notes, shown, synthetic_banner
+from orchestrator.driver.notes import announce, closing_notes, shown
 from orchestrator.driver.pool import ExecutionPool, PoolBroken
 from orchestrator.driver.record import make_record, write_record
 from orchestrator.driver.results import Results
@@ -141,10 +141,10 @@ class _Run:
         """Start Ray, the rehearsal server and the pools; tracking once the cores are free."""
         plan = self.plan
         self.progress.message = "starting Ray"
+        stack.callback(stop_ray)
         stack.push_async_callback(self.generation.close)
         server = asyncio.create_task(self.generation.start_server())
         cluster = plan.config.cluster
-        stack.callback(stop_ray)
         await asyncio.to_thread(start_ray, ClusterSettings(cluster.address, cluster.num_cpus, cluster.insecure))
         await server
         demands = {
@@ -218,12 +218,7 @@ class _Run:
 
     def _conclude(self, summary: Summary) -> int:
         console, code = self.console, self._code()
-        banner = synthetic_banner(self.plan)
-        if banner is not None:
-            console.print(banner)
         console.print(terminal_table(summary))
-        for note in summary.notes:
-            console.print(note, highlight=False, markup=False, soft_wrap=True)
         if self.scheduler is not None and (failure := self.scheduler.failure) is not None:
             if not isinstance(failure, EXPECTED):
                 raise failure
