@@ -22,6 +22,7 @@ __all__ = [
     "break_even",
     "cell_cost",
     "hourly_rates",
+    "monthly_fixed",
     "pareto_front",
 ]
 
@@ -76,10 +77,10 @@ class CellCost:
 
 @dataclass(frozen=True, slots=True)
 class BreakEven:
-    """From how many problems a month an owned card is the cheaper one. None: at no number of problems."""
+    """From how many solved problems a month an owned card is the cheaper one. None: at no number of problems."""
 
     against: str
-    problems_per_month: float | None
+    solved_per_month: float | None
     formula: str
 
 
@@ -150,48 +151,44 @@ def break_even(
     hardware: Mapping[str, Any],
     rates: Mapping[str, Any],
     *,
-    lease_s_per_problem: float | None,
-    api_usd_per_problem: float | None = None,
-    alternative_usd_per_problem: float | None = None,
+    lease_s_per_solved: float | None,
+    api_usd_per_solved: float | None = None,
+    alternative_usd_per_solved: float | None = None,
 ) -> list[BreakEven]:
-    """From how many problems a month the card pays for itself.
+    """From how many solved problems a month the card pays for itself.
 
     The card costs a fixed sum a month ((price - resale) / useful months) and energy for the seconds it works.
+    All three figures are totals over solved problems, so failures are charged.
 
     Args:
-        lease_s_per_problem: GPU seconds that one problem takes.
-        api_usd_per_problem: API dollars that the system on the card spends on one problem.
-        alternative_usd_per_problem: what the API-only system spends on one problem.
+        lease_s_per_solved: GPU seconds.
+        api_usd_per_solved: API dollars of the system on the card.
+        alternative_usd_per_solved: API dollars of the system without one.
 
     Returns:
         One entry against renting the same card and one against API-only, where the numbers are known.
     """
     hourly = hourly_rates(hardware, rates)
-    fixed = _monthly_fixed(hardware, rates)
-    if fixed is None or lease_s_per_problem is None or hourly.energy is None:
+    fixed = monthly_fixed(hardware, rates)
+    if fixed is None or lease_s_per_solved is None or hourly.energy is None:
         return []
-    hours = lease_s_per_problem / 3600
+    hours = lease_s_per_solved / 3600
     found = []
     if hourly.rented is not None:
         saved = (hourly.rented - hourly.energy) * hours
-        found.append(
-            BreakEven(
-                "renting",
-                fixed / saved if saved > 0 else None,
-                f"${fixed:.2f}/month owned / (({hourly.rented:.4f} rent - {hourly.energy:.4f} energy) $/h x "
-                f"{lease_s_per_problem:.3f} s / 3600)",
-            )
+        formula = (
+            f"${fixed:.2f}/month owned / ((${hourly.rented:.4f} rent - ${hourly.energy:.4f} energy) an hour x "
+            f"{lease_s_per_solved:.3f} s / 3600)"
         )
-    if alternative_usd_per_problem is not None and api_usd_per_problem is not None:
-        saved = alternative_usd_per_problem - api_usd_per_problem - hourly.energy * hours
-        found.append(
-            BreakEven(
-                "API only",
-                fixed / saved if saved > 0 else None,
-                f"${fixed:.2f}/month owned / (${alternative_usd_per_problem:.5f} API only - "
-                f"${api_usd_per_problem:.5f} API beside the card - ${hourly.energy * hours:.7f} energy)",
-            )
+        found.append(BreakEven("renting", fixed / saved if saved > 0 else None, formula))
+    if alternative_usd_per_solved is not None and api_usd_per_solved is not None:
+        energy = hourly.energy * hours
+        saved = alternative_usd_per_solved - api_usd_per_solved - energy
+        formula = (
+            f"${fixed:.2f}/month owned / (${alternative_usd_per_solved:.5f} API only - ${api_usd_per_solved:.5f} "
+            f"API beside the card - ${energy:.7f} energy)"
         )
+        found.append(BreakEven("API only", fixed / saved if saved > 0 else None, formula))
     return found
 
 
@@ -236,7 +233,8 @@ def assumptions(
     return found
 
 
-def _monthly_fixed(hardware: Mapping[str, Any], rates: Mapping[str, Any]) -> float | None:
+def monthly_fixed(hardware: Mapping[str, Any], rates: Mapping[str, Any]) -> float | None:
+    """Dollars a month of owning a card: price less resale over its useful months. None without a price."""
     price, years = number(hardware.get("purchase_usd")), number(rates.get("useful_years"))
     if price is None or not years:
         return None

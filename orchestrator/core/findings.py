@@ -23,7 +23,17 @@ from orchestrator.core.comparison import ALPHA, Paired, compare, correct_for_sev
 from orchestrator.core.statistics import bootstrap_median, median
 from orchestrator.core.summary import CellSummary, Rate, Row, Summary, is_passed, number
 
-__all__ = ["Evidence", "Finding", "Status", "findings", "gap_finding", "p_text", "rate_finding", "time_finding"]
+__all__ = [
+    "Evidence",
+    "Finding",
+    "Status",
+    "findings",
+    "gap_finding",
+    "is_claude",
+    "p_text",
+    "rate_finding",
+    "time_finding",
+]
 
 Status = Literal["supported", "refuted", "cannot tell", "not measured"]
 
@@ -173,7 +183,7 @@ def _claimed_rate(subject: str, claimed: float, cell: CellSummary) -> Finding:
         shown = "" if rate is None else f"; its synthetic figure is {rate.value:.1%}"
         return _unmeasured(subject, f"{claimed:.0%}", f"this was a rehearsal and no model was called{shown}")
     finding = rate_finding(subject, claimed, rate, f"{cell.passed}/{cell.graded}")
-    if not _is_claude(cell):
+    if not is_claude(cell):
         text = f"Cannot tell: {finding.measured}, but the claim is about Claude Sonnet and this is {cell.model}."
         return Finding(subject, finding.claimed, finding.measured, "cannot tell", text)
     return finding
@@ -216,8 +226,8 @@ def _headline(evidence: Evidence) -> Finding:
     """The title's claim needs a model that runs on the user's own card beside Claude, on the same problems."""
     subject, claimed = 'Title: a "$500 GPU" beats Claude Sonnet', "better"
     cells = [c for c in evidence.summary.cells if c.model is not None and c.graded and not c.synthetic]
-    claude = [c for c in cells if _is_claude(c) and c.system == "generate_only"]
-    local = [c for c in cells if not _is_claude(c)]
+    claude = [c for c in cells if is_claude(c) and c.system == "generate_only"]
+    local = [c for c in cells if not is_claude(c)]
     if not claude or not local:
         why = (
             "the GPU of the article only runs programs and generates none, so there is nothing to compare; "
@@ -299,7 +309,8 @@ def _is_humaneval(cell: CellSummary) -> bool:
     return cell.suite.lower() == "humaneval"
 
 
-def _is_claude(cell: CellSummary) -> bool:
+def is_claude(cell: CellSummary) -> bool:
+    """Whether the cell's model is one of Anthropic's."""
     return (cell.model_id or "").startswith("claude") or cell.model in ("sonnet", "opus", "haiku")
 
 

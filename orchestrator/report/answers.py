@@ -36,13 +36,15 @@ def difference_sentence(difference: Difference) -> str:
     """One comparison in plain words, with the uncertainty."""
     paired = difference.paired
     a, b = difference.a.label, difference.b.label
+    synthetic = difference.a.synthetic or difference.b.synthetic
     size = f"{abs(paired.difference) * 100:.1f} points"
     spread = f"95% interval {words.points(paired.low)} to {words.points(paired.high)}"
-    flips = f"{len(paired.b_only)} problems only it solved, {len(paired.a_only)} only the other"
+    flips = f"better on {len(paired.b_only)} problems, worse on {len(paired.a_only)}"
     test = f"{paired.test} {p_text(paired.p_adjusted)}"
     if paired.p_adjusted < ALPHA:
         word = "more" if paired.difference > 0 else "less"
-        return f"{b} solves {size} {word} than {a} ({spread}; {flips}; {test}): the difference is real."
+        real = "no model was called, so it says nothing" if synthetic else "the difference is real"
+        return f"{b} solves {size} {word} than {a} ({spread}; {flips}; {test}): {real}."
     return (
         f"{b} against {a}: {words.points(paired.difference)} points ({spread}; {flips}; {test}): {_unsure(paired)}."
     )
@@ -71,7 +73,9 @@ def _real(best: CellSummary, differences: Sequence[Difference]) -> Answer:
         return Answer(question, "nothing to compare", "It takes two systems that were graded on the same problems.")
     # The nearest rival decides whether the best one is the best.
     nearest = min(own, key=lambda d: abs(d.paired.difference))
-    if nearest.paired.p_adjusted < ALPHA:
+    if nearest.a.synthetic or nearest.b.synthetic:
+        short = "of a rehearsal only"
+    elif nearest.paired.p_adjusted < ALPHA:
         short = "yes"
     elif nearest.paired.detectable <= RELEVANT:
         short = "not shown"

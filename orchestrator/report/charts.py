@@ -9,7 +9,7 @@ from orchestrator.core.claims import claimed_system
 from orchestrator.core.cost import pareto_front
 from orchestrator.core.summary import CellSummary, Row, Summary
 from orchestrator.report import words
-from orchestrator.report.figure import Chart, cell_name, chart, safe
+from orchestrator.report.figure import Chart, cell_name, chart, log_axis, rows_axis, safe
 from orchestrator.report.series import COLOURS, VERDICT_COLOURS, Difference, judged, turn_curve
 
 __all__ = ["difference_chart", "pareto_chart", "rate_chart", "turn_chart", "verdict_chart"]
@@ -84,6 +84,7 @@ def rate_chart(summary: Summary) -> Chart | None:
         {
             "height": 130 + ROW * len(cells),
             "xaxis": {**PERCENT, "range": [max(0.0, min(80.0, low - 5)), 101]},
+            "yaxis": rows_axis(len(cells)),
         },
         synthetic=summary.synthetic,
     )
@@ -121,7 +122,8 @@ def difference_chart(differences: Sequence[Difference], synthetic: bool) -> Char
         {
             "height": 110 + 64 * len(shown),
             "showlegend": False,
-            "xaxis": {"ticksuffix": " pts", "zeroline": True, "zerolinewidth": 2},
+            "xaxis": {"ticksuffix": " pts", "zeroline": True, "zerolinewidth": 2, "rangemode": "tozero"},
+            "yaxis": rows_axis(len(shown)),
         },
         synthetic=synthetic,
     )
@@ -154,8 +156,10 @@ def pareto_chart(summary: Summary) -> Chart | None:
         data.append(
             {
                 "type": "scatter",
-                "mode": "markers",
+                "mode": "markers+text",
                 "name": safe(cell.label),
+                "text": [cell_name(cell)],
+                "textposition": "bottom center",
                 "x": [x],
                 "y": [y * 100],
                 "error_y": {
@@ -180,8 +184,9 @@ def pareto_chart(summary: Summary) -> Chart | None:
         data,
         {
             "height": 380,
-            "xaxis": {"type": "log", "tickprefix": "$", "title": {"text": "API dollars a problem"}, "dtick": "D2"},
+            "xaxis": log_axis([x for x, _ in points], words.dollars, title={"text": "API dollars a problem"}),
             "yaxis": PERCENT,
+            "showlegend": False,
         },
         synthetic=summary.synthetic,
     )
@@ -243,6 +248,7 @@ def verdict_chart(summary: Summary) -> Chart | None:
         data,
         {
             "height": 130 + ROW * len(cells),
+            "yaxis": rows_axis(len(cells)),
             "barmode": "stack",
             "showlegend": True,
             "xaxis": {"title": {"text": "trials"}},

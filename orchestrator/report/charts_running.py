@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.core.cost import hourly_rates
+from orchestrator.core.cost import hourly_rates, monthly_fixed
 from orchestrator.core.summary import Row, Summary, is_graded, is_passed, number
-from orchestrator.report.figure import Chart, chart, safe
+from orchestrator.report import words
+from orchestrator.report.compare import natural
+from orchestrator.report.figure import Chart, chart, log_axis, rows_axis, safe
 from orchestrator.report.load import Run
 from orchestrator.report.series import COLOURS, in_flight, quantiles
 
@@ -16,22 +18,26 @@ __all__ = ["distribution_charts", "gpu_charts", "month_chart", "timeline_charts"
 MOST_SPANS = 3000
 """Drawn in the timeline; more would make the page slow and the picture no clearer."""
 MOST_SLOTS = 40
+PIXELS = 900
+"""About how wide the timeline is; a shorter span would not be drawn at all."""
 KINDS = {"generation": COLOURS[0], "feedback": COLOURS[1], "scoring": COLOURS[2], "reference": COLOURS[4]}
 
 
 def distribution_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Chart]:
     """Execution time and peak memory per trial, as the share of trials at or below each value."""
     made = []
-    for column, identifier, title, unit, scale in (
-        ("execute_s", "times", "Execution time per problem", "s", 1.0),
-        ("peak_memory_bytes", "memory", "Peak memory per problem", "MB", 1e-6),
+    for column, identifier, title, text in (
+        ("execute_s", "times", "Execution time per problem", words.seconds),
+        ("peak_memory_bytes", "memory", "Peak memory per problem", words.size),
     ):
-        data = []
+        data: list[dict[str, Any]] = []
+        ends: list[float] = []
         for i, cell in enumerate(summary.cells):
-            values = [v * scale for r in rows.get(cell.id, ()) if is_graded(r) and (v := number(r.get(column)))]
+            values = [v for r in rows.get(cell.id, ()) if is_graded(r) and (v := number(r.get(column))) and v > 0]
             if not values:
                 continue
             xs, shares = quantiles(values)
+            ends += [xs[0], xs[-1]]
             data.append(
                 {
                     "type": "scatter",
@@ -40,7 +46,8 @@ def distribution_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> 
                     "x": [float(f"{x:.5g}") for x in xs],
                     "y": [round(share * 100, 2) for share in shares],
                     "line": {"shape": "hv", "width": 2, "color": COLOURS[i % len(COLOURS)]},
-                    "hovertemplate": f"%{{y:.0f}}% within %{{x:.3g}} {unit}<extra></extra>",
+                    "text": [text(x) for x in xs],
+                    "hovertemplate": "%{y:.0f}% within %{text}<extra></extra>",
                 }
             )
         if data:
@@ -51,7 +58,7 @@ def distribution_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> 
                     "Each line is a system: how much of its trials needed at most so much. Further left is less.",
                     data,
                     {
-                        "xaxis": {"type": "log", "ticksuffix": f" {unit}", "nticks": 6},
+                        "xaxis": log_axis(ends, text),
                         "yaxis": {"ticksuffix": "%", "range": [0, 101]},
                         "showlegend": True,
                     },
@@ -111,8 +118,9 @@ def _slots(
 ) -> Chart:
     total = sum(map(len, spans.values()))
     stride = max(1, -(-total // MOST_SPANS))
-    slots = sorted({slot for kind in spans.values() for _, _, slot in kind})
-    kept = set(slots[:MOST_SLOTS])
+    slots = sorted({slot for kind in spans.values() for _, _, slot in kind}, key=natural)
+    kept = slots[:MOST_SLOTS]
+    shortest = (max(end for kind in spans.values() for _, end, _ in kind) - origin) / PIXELS
     data = []
     for kind, found in spans.items():
         xs: list[float | None] = []
@@ -120,7 +128,7 @@ def _slots(
         for start, end, slot in found[::stride]:
             if slot in kept:
                 # A gap (null) ends each span, so that one trace draws them all.
-                xs += [round(start - origin, 4), round(end - origin, 4), None]
+                xs += [round(start - origin, 4), round(max(end, start + shortest) - origin, 4), None]
                 ys += [safe(slot), safe(slot), None]
         data.append(
             {
@@ -138,9 +146,19 @@ def _slots(
     return chart(
         "slots",
         "Who did what when",
-        f"A row is a slot: an actor that asks a model or runs programs.{sampled}{hidden}",
+        "A row is a slot: an actor that asks a model or runs programs. What is too short to see is drawn a pixel "
+        f"wide.{sampled}{hidden}",
         data,
-        {"height": 150 + 20 * len(kept), "xaxis": seconds, "yaxis": {"type": "category"}, "showlegend": True},
+        {
+            "height": 150 + 20 * len(kept),
+            "xaxis": seconds,
+            "yaxis": {
+                **rows_axis(len(kept)),
+                "categoryorder": "array",
+                "categoryarray": [safe(slot) for slot in reversed(kept)],
+            },
+            "showlegend": True,
+        },
         synthetic=synthetic,
     )
 
@@ -153,8 +171,8 @@ def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Char
             "speedup",
             "speedups",
             "Speed against the GPU reference",
-            "Correct programs only; 1 is as fast as the reference, which ran interleaved in the same lease.",
-            {"type": "log", "ticksuffix": "x", "nticks": 6},
+            "Correct programs only; 1x is as fast as the reference, which ran interleaved in the same lease.",
+            None,
         ),
         (
             "roofline_share",
@@ -166,6 +184,7 @@ def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Char
     ):
         data = []
         problems: set[str] = set()
+        seen: list[float] = []
         for i, cell in enumerate(summary.cells):
             right = [r for r in rows.get(cell.id, ()) if is_passed(r) and number(r.get(column))]
             if not right:
@@ -173,6 +192,7 @@ def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Char
             problems |= {str(r["problem"]) for r in right}
             scale = 100 if column == "roofline_share" else 1
             values = [float(f"{(number(r.get(column)) or 0.0) * scale:.5g}") for r in right]
+            seen += values
             low = [number(r.get("gpu_time_low_s")) for r in right]
             high = [number(r.get("gpu_time_high_s")) for r in right]
             middle = [number(r.get("gpu_time_s")) for r in right]
@@ -207,8 +227,12 @@ def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Char
         if data:
             layout = {
                 "height": 150 + 22 * len(problems),
-                "xaxis": axis,
-                "yaxis": {"type": "category", "categoryorder": "category descending"},
+                "xaxis": axis if axis is not None else log_axis([*seen, 1.0], lambda x: f"{x:g}x"),
+                "yaxis": {
+                    **rows_axis(len(problems)),
+                    "categoryorder": "array",
+                    "categoryarray": [safe(p) for p in sorted(problems, key=natural, reverse=True)],
+                },
                 "showlegend": True,
             }
             made.append(chart(identifier, title, caption, data, layout, synthetic=summary.synthetic))
@@ -216,28 +240,30 @@ def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Char
 
 
 def month_chart(summary: Summary, run: Run) -> Chart | None:
-    """Dollars a month against problems a month: API only, and each priced card owned and rented."""
+    """Dollars a month against solved problems a month: API only, and each priced card owned and rented."""
     counts = [10 ** (1 + i / 8) for i in range(41)]
-    lines: list[tuple[str, float, float]] = []
+    asking = any(cell.model is not None for cell in summary.cells)
+    lines: list[tuple[str, float, float, str]] = []
     for cell in summary.cells:
-        if not cell.graded or (cell.model is not None and cell.usd_per_problem is None):
+        api = 0.0 if cell.model is None else cell.usd_per_solved
+        # What runs only the suite's own programs solves nothing, so it is no alternative to what does.
+        if api is None or not cell.passed or (asking and cell.model is None):
             continue
-        api = cell.usd_per_problem or 0.0
         if cell.system == "generate_only":
-            lines.append((f"{cell.label}: API only", 0.0, api))
+            lines.append((f"{cell.label}: API only", 0.0, api, "solid"))
             continue
         card = run.hardware.get(cell.hardware or "", {})
         hourly = hourly_rates(card, run.rates)
-        hours = (cell.lease_s or 0.0) / cell.graded / 3600
-        years, price = number(run.rates.get("useful_years")), number(card.get("purchase_usd"))
-        if price is not None and years and hourly.energy is not None:
-            fixed = (price - (number(card.get("resale_usd")) or 0.0)) / (12 * years)
-            lines.append((f"{cell.label}: {card['name']} owned", fixed, api + hours * hourly.energy))
+        hours = (cell.lease_s or 0.0) / cell.passed / 3600
+        fixed = monthly_fixed(card, run.rates)
+        if fixed is not None and hourly.energy is not None:
+            lines.append((f"{cell.label}: {card['name']} owned", fixed, api + hours * hourly.energy, "solid"))
         if hourly.rented is not None:
-            lines.append((f"{cell.label}: {card['name']} rented", 0.0, api + hours * hourly.rented))
-    lines = [line for line in lines if line[1] or line[2]]
-    if not any("owned" in name or "rented" in name for name, _, _ in lines):
+            lines.append((f"{cell.label}: {card['name']} rented", 0.0, api + hours * hourly.rented, "dash"))
+    drawn = [line for line in lines if line[1] or line[2]]
+    if all(name.endswith("API only") for name, _, _, _ in drawn):
         return None
+    sums = [fixed + each * count for _, fixed, each, _ in drawn for count in (counts[0], counts[-1])]
     data = [
         {
             "type": "scatter",
@@ -245,25 +271,21 @@ def month_chart(summary: Summary, run: Run) -> Chart | None:
             "name": safe(name),
             "x": [float(f"{count:.4g}") for count in counts],
             "y": [float(f"{fixed + each * count:.4g}") for count in counts],
-            "line": {
-                "color": COLOURS[i % len(COLOURS)],
-                "width": 2.5,
-                "dash": "dash" if "rented" in name else "solid",
-            },
-            "hovertemplate": "%{x:,.0f} problems: $%{y:,.2f}<extra></extra>",
+            "line": {"color": COLOURS[i % len(COLOURS)], "width": 2.5, "dash": dash},
+            "hovertemplate": "%{x:,.0f} solved: $%{y:,.2f}<extra></extra>",
         }
-        for i, (name, fixed, each) in enumerate(lines)
+        for i, (name, fixed, each, dash) in enumerate(drawn)
     ]
     return chart(
         "month",
         "Dollars a month",
         "Where two lines cross is the break-even. Owned: price less resale, spread over its useful life, and "
-        "energy for the seconds it works. The assumptions stand below.",
+        "energy for the seconds it works; failures are charged. The assumptions stand above.",
         data,
         {
             "height": 420,
-            "xaxis": {"type": "log", "title": {"text": "problems a month"}, "nticks": 8},
-            "yaxis": {"type": "log", "tickprefix": "$", "nticks": 6},
+            "xaxis": log_axis(counts, lambda x: f"{x:,.0f}", title={"text": "solved problems a month"}),
+            "yaxis": log_axis(sums, words.dollars),
             "showlegend": True,
         },
         synthetic=summary.synthetic,

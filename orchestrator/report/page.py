@@ -58,7 +58,7 @@ def render(run: Run) -> str:
 
     browser = browser_data(run, summary)
     body = [
-        _section("answers", "In a minute", sections.answer_cards(answers(summary, found))),
+        _section("answers", "In a minute", sections.answer_cards(answers(summary, found), summary.synthetic)),
         _section("table", "What was solved", draw(rate_chart(summary)), sections.headline_table(summary)),
         _section(
             "differences",

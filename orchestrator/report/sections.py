@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.core.benefit import benefit_table
-from orchestrator.core.cost import CellCost, assumptions, break_even, cell_cost, hourly_rates
-from orchestrator.core.findings import Evidence, findings
+from orchestrator.core.cost import assumptions, break_even, cell_cost, hourly_rates
+from orchestrator.core.findings import Evidence, findings, is_claude
 from orchestrator.core.summary import CellSummary, Summary, number
 from orchestrator.report import words
 from orchestrator.report.answers import Answer, difference_sentence
@@ -15,6 +15,8 @@ from orchestrator.report.failures import top_reasons
 from orchestrator.report.load import Run
 from orchestrator.report.markup import Html, join, table, tag
 from orchestrator.report.series import Difference
+
+NO_BREAK_EVEN = "Break-even is not computed: no hardware of this run has a purchase price."
 
 __all__ = [
     "answer_cards",
@@ -28,7 +30,7 @@ __all__ = [
 ]
 
 
-def answer_cards(found: Sequence[Answer]) -> Html:
+def answer_cards(found: Sequence[Answer], synthetic: bool) -> Html:
     """The four questions as cards; the last one carries the search field."""
     cards = []
     for i, answer in enumerate(found):
@@ -49,7 +51,7 @@ def answer_cards(found: Sequence[Answer]) -> Html:
         cards.append(
             tag(
                 "article",
-                tag("h3", answer.question),
+                tag("h3", answer.question, " ", tag("span", "synthetic", class_="mark") if synthetic else None),
                 tag("p", answer.short, class_="short"),
                 tag("p", answer.detail, class_="detail"),
                 extra,
@@ -60,34 +62,40 @@ def answer_cards(found: Sequence[Answer]) -> Html:
 
 
 def headline_table(summary: Summary) -> Html:
-    """Table 1's form, with every column that the summary has a value for."""
+    """Table 1's form: what was solved; then what it took and cost, the article's figure beside each."""
     ks = sorted({k for c in summary.cells for k in c.pass_at_k})
     selected = sorted({k for c in summary.cells for k in c.selected_at_k})
     hybrid = any(c.first_turn is not None for c in summary.cells)
-    headings = ["system", "solved", "pass@1", "95%", "article"]
+    headings = ["system", "solved", "pass@1", "95% interval", "article"]
     headings += [f"pass@{k} (oracle)" for k in ks] + [f"selected@{k}" for k in selected]
     headings += ["first turn", "mended"] if hybrid else []
-    headings += ["graded", "time", "p95", "article", "peak memory", "article"]
-    headings += ["API $", "$ a problem", "$ a solved one"]
-    rows = []
+    headings += ["graded / planned"]
+    rows, effort = [], []
     for cell in summary.cells:
         row: list[str] = [_who(cell), f"{cell.passed}/{cell.graded}", _rate(cell.pass_at_1)]
-        row += [words.interval(cell.pass_at_1), words.claimed_rate(cell.system)]
+        row += [words.interval(cell.pass_at_1), _given(words.claimed_rate(cell.system))]
         row += [_rate(cell.pass_at_k.get(k)) for k in ks] + [_rate(cell.selected_at_k.get(k)) for k in selected]
         if hybrid:
             row += ["", ""] if cell.first_turn is None else [_rate(cell.first_turn), _rate(cell.repaired)]
-        row += [_graded(cell), words.seconds(cell.execute_s_median), words.seconds(cell.execute_s_p95)]
-        row += [words.claimed_time(cell.system), words.size(cell.peak_memory_bytes)]
-        row += [words.claimed_memory(cell.system)]
-        if cell.model is None:
-            row += ["no model", "", ""]
-        else:
-            row += [words.dollars(v) for v in (cell.api_usd, cell.usd_per_problem, cell.usd_per_solved)]
-        rows.append(row)
+        rows.append([*row, _graded(cell)])
+        spent = [words.dollars(v) for v in (cell.api_usd, cell.usd_per_problem, cell.usd_per_solved)]
+        effort.append(
+            [
+                _who(cell),
+                words.seconds(cell.execute_s_median),
+                words.seconds(cell.execute_s_p95),
+                _given(words.claimed_time(cell.system)),
+                words.size(_memory(cell)),
+                _given(words.claimed_memory(cell.system)),
+                *(["no model", "", ""] if cell.model is None else spent),
+            ]
+        )
+    took = ["system", "time a problem", "p95", "article", "peak memory", "article"]
+    took += ["API total", "a problem", "a solved one"]
     said = words.notes(summary.cells)
     if hybrid:
         said.append(
-            "first turn: the first program's own grade. mended: of the trials whose first turn failed, the share "
+            "First turn: the first program's own grade. Mended: of the trials whose first turn failed, the share "
             "that passed in the end."
         )
     if ks:
@@ -95,7 +103,8 @@ def headline_table(summary: Summary) -> Html:
     if selected:
         said.append("selected@k: the sample that public tests pick passes.")
     notes = tag("ul", *[tag("li", sentence) for sentence in said], class_="notes")
-    return join([table(headings, rows, numbers=range(1, len(headings))), notes])
+    first = table(headings, rows, numbers=range(1, len(headings)))
+    return join([first, table(took, effort, numbers=range(1, len(took))), notes])
 
 
 def differences_list(found: Sequence[Difference], synthetic: bool) -> Html:
@@ -103,20 +112,19 @@ def differences_list(found: Sequence[Difference], synthetic: bool) -> Html:
     if not found:
         return tag("p", "There are no two systems here that were graded on the same problems.")
     lead = "These are rehearsal figures: they say nothing about any model. " if synthetic else ""
-    said = (
-        f"{lead}Paired on the same problems"
-        + (f", p-values corrected for {len(found)} comparisons (Holm)." if len(found) > 1 else ".")
-    )  # fmt: skip
+    holm = f", p-values corrected for {len(found)} comparisons (Holm)" if len(found) > 1 else ""
+    said = f"{lead}Paired on the same problems{holm}."
     return join([tag("p", said), tag("ul", *[tag("li", difference_sentence(d)) for d in found])])
 
 
 def claims_section(evidence: Evidence) -> Html:
     """Every claim with its word and its sentence, and Table 2 with its formulas."""
+    found = findings(evidence)
+    judged = [f for f in found if f.status != "not measured"]
     rows = [
-        [finding.subject, finding.claimed, tag("span", finding.status, class_=f"chip {_slug(finding.status)}"),
-         finding.sentence]
-        for finding in findings(evidence)
-    ]  # fmt: skip
+        [f.subject, f.claimed, tag("span", f.status, class_=f"chip {_slug(f.status)}"), f.sentence] for f in judged
+    ]
+    rest = [[f.subject, f.claimed, f.sentence] for f in found if f.status == "not measured"]
     benefit = [
         [
             row.system + (" (synthetic)" if row.synthetic else ""),
@@ -129,7 +137,9 @@ def claims_section(evidence: Evidence) -> Html:
     ]
     return join(
         [
-            table(["claim", "claimed", "finding", "why"], rows),
+            table(["claim", "claimed", "finding", "why"], rows) if rows else None,
+            tag("h3", "Not measured in this run") if rest else None,
+            table(["claim", "claimed", "why not"], rest) if rest else None,
             tag("h3", "Cost and benefit (the article's Table 2)"),
             table(["system", "figure", "claimed", "computed here", "formula"], benefit),
         ]
@@ -144,12 +154,22 @@ def cost_section(run: Run, summary: Summary) -> Html:
         (cell, cell_cost(cell, hourly.get(cell.hardware or ""), number(rates.get("usd_per_kwh"))))
         for cell in summary.cells
     ]
-    rows = [
-        [_who(cell), *_money(cell, cost), cost.formula]
-        for cell, cost in costs
-    ]  # fmt: skip
-    headings = ["system", "API $", "execution $", "energy $", "total", "per problem", "per solved", "formula"]
-    parts = [table(headings, rows, numbers=range(1, 7)), _break_even(run, summary)]
+    rows = [[_who(cell), *_money(cell)] for cell in summary.cells]
+    parts = [
+        tag("h3", "API dollars"),
+        table(["system", "total", "per problem", "per solved problem"], rows, numbers=(1, 2, 3)),
+    ]
+    whole = [
+        [
+            _who(cell),
+            *map(words.dollars, (c.execution_usd, c.energy_usd, c.total, c.per_problem, c.per_solved)),
+            c.formula,
+        ]
+        for cell, c in costs
+    ]
+    headings = ["system", "execution", "of it energy", "total", "per problem", "per solved problem", "formula"]
+    parts += [tag("h3", "API and execution together"), table(headings, whole, numbers=range(1, 6))]
+    parts.append(_break_even(run, summary) or tag("p", NO_BREAK_EVEN, class_="notes"))
     parts.append(tag("h3", "Assumptions"))
     prices = run.plan.get("prices") or []
     listed = assumptions(list(run.hardware.values()), rates, [p for p in prices if isinstance(p, dict)])
@@ -232,33 +252,45 @@ def reproduction(run: Run, summary: Summary) -> Html:
 
 
 def _break_even(run: Run, summary: Summary) -> Html | None:
-    api_only = [c for c in summary.cells if c.system == "generate_only" and c.usd_per_problem is not None]
+    api_only = [
+        c for c in summary.cells if c.system == "generate_only" and c.usd_per_solved is not None and is_claude(c)
+    ]
     rows = []
     for cell in summary.cells:
         card = run.hardware.get(cell.hardware or "", {})
-        if cell.system == "generate_only" or not cell.graded or cell.lease_s is None:
+        if cell.system == "generate_only" or not cell.passed or cell.lease_s is None:
             continue
         rival = next((c for c in api_only if c.model == cell.model), api_only[0] if api_only else None)
         for found in break_even(
             card,
             run.rates,
-            lease_s_per_problem=cell.lease_s / cell.graded,
-            api_usd_per_problem=cell.usd_per_problem if cell.model is not None else 0.0,
-            alternative_usd_per_problem=rival.usd_per_problem if rival is not None else None,
+            lease_s_per_solved=cell.lease_s / cell.passed,
+            # What only runs the suite's own programs is no alternative to a system that writes them.
+            api_usd_per_solved=cell.usd_per_solved if cell.model is not None else None,
+            alternative_usd_per_solved=rival.usd_per_solved if rival is not None else None,
         ):
-            month = found.problems_per_month
-            shown = "at no number of problems" if month is None else f"{month:,.0f} problems a month"
+            month = found.solved_per_month
+            shown = "at no number of problems" if month is None else f"{month:,.0f} solved problems a month"
             rows.append([_who(cell), str(card.get("name")), found.against, shown, found.formula])
     if not rows:
-        return tag("p", "Break-even is not computed: no hardware of this run has a purchase price.", class_="notes")
+        return None
     headings = ["system", "card", "against", "the card pays for itself from", "formula"]
     return join([tag("h3", "Break-even"), table(headings, rows)])
 
 
-def _money(cell: CellSummary, cost: CellCost) -> list[str]:
-    api = "no model" if cell.model is None else words.dollars(cost.api_usd)
-    rest = (cost.execution_usd, cost.energy_usd, cost.total, cost.per_problem, cost.per_solved)
-    return [api, *map(words.dollars, rest)]
+def _money(cell: CellSummary) -> list[str]:
+    if cell.model is None:
+        return ["no model", "no model", "no model"]
+    return [words.dollars(v) for v in (cell.api_usd, cell.usd_per_problem, cell.usd_per_solved)]
+
+
+def _memory(cell: CellSummary) -> int | None:
+    on_card = cell.gpu.peak_memory_bytes if cell.gpu is not None else None
+    return cell.peak_memory_bytes if on_card is None else on_card
+
+
+def _given(text: str) -> str:
+    return "not given" if text == "none" else text
 
 
 def _who(cell: CellSummary) -> Html:

@@ -104,7 +104,8 @@ def in_flight(spans: Iterable[tuple[float, float]], most: int = 400) -> tuple[li
 
     Thinned to about ``most`` points by keeping the largest count of each stretch, so that peaks stay.
     """
-    events = sorted([(start, 1) for start, end in spans] + [(end, -1) for start, end in spans])
+    known = list(spans)
+    events = sorted([(start, 1) for start, _ in known] + [(end, -1) for _, end in known])
     if not events:
         return [], []
     times: list[float] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 
 from orchestrator.core.claims import claimed_system
@@ -87,7 +88,10 @@ def dollars(value: float | None) -> str:
         return f"${value:,.0f}"
     if abs(value) >= 1:
         return f"${value:,.2f}"
-    return f"${value:.4f}" if abs(value) >= 0.001 else f"${value:.2g}"
+    if abs(value) >= 0.001:
+        return f"${value:.4f}"
+    # Two digits in plain notation, however small.
+    return f"${value:.{1 - math.floor(math.log10(abs(value)))}f}"
 
 
 def count(value: int | None) -> str:
