@@ -15,7 +15,7 @@ from orchestrator.generate.rehearsal.python_breaks import break_python, cut_pyth
 from orchestrator.generate.rehearsal.settings import RehearsalSettings
 from orchestrator.generate.rehearsal.tokens import CHARACTERS_PER_TOKEN, estimate_tokens
 
-__all__ = ["RIGHT_KINDS", "Answer", "Asked", "answer"]
+__all__ = ["RIGHT_KINDS", "Answer", "Asked", "NoContinuation", "answer"]
 
 RIGHT_KINDS: Final[frozenset[str]] = frozenset({"plain", "prose", "several_blocks"})
 """Kinds of answer whose program is right."""
@@ -81,6 +81,14 @@ class Asked:
     """``adaptive``, ``enabled``, ``disabled``, or None where the request says nothing."""
     thinking_budget: int | None = None
     effort: str | None = None
+    so_far: str | None = None
+    """What a reply that paused had said, where the conversation ends with it."""
+    room: int | None = None
+    """Tokens that are left in the context; None: plenty."""
+
+
+class NoContinuation(ValueError):
+    """The conversation ends with words that are not the beginning of this answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,34 +109,33 @@ class Answer:
 def answer(
     settings: RehearsalSettings, model: str, problem: RehearsalProblem, who: RequestId, asked: Asked
 ) -> Answer:
-    """The answer to a request: a function of the arguments, ``who.attempt`` aside."""
+    """The answer to a request: a function of the arguments, ``who.attempt`` aside.
+
+    Raises:
+        NoContinuation: the conversation ends with an assistant's message that this answer does not begin with.
+    """
     kind = _kind(settings, model, problem, who, asked.feedback)
     thinking, thinking_tokens = _thinking(settings, model, who, asked)
     text = _text(settings, model, problem, who, kind)
-    whole = Answer(
-        kind=kind,
-        thinking=thinking,
-        text=text,
-        stop_reason="refusal" if kind == "refusal" else "end_turn",
-        thinking_tokens=thinking_tokens,
-        output_tokens=thinking_tokens + max(1, estimate_tokens(text)),
-    )
-    if kind == "cut_off":
-        # What was not thought aloud used up the rest of the allowance: the reply ends in the middle of the code.
-        return replace(
-            whole,
-            stop_reason="max_tokens",
-            output_tokens=asked.max_tokens,
-            text=text[: (asked.max_tokens - thinking_tokens) * CHARACTERS_PER_TOKEN],
-        )
-    if whole.output_tokens > asked.max_tokens:
-        return replace(
-            whole,
-            stop_reason="max_tokens",
-            output_tokens=asked.max_tokens,
-            text=text[: (asked.max_tokens - thinking_tokens) * CHARACTERS_PER_TOKEN],
-        )
-    return whole
+    stop_reason = "refusal" if kind == "refusal" else "end_turn"
+    if asked.so_far is not None:
+        if not text.startswith(asked.so_far):
+            raise NoContinuation("The conversation must end with a user message.")
+        text, thinking, thinking_tokens = text[len(asked.so_far) :], "", 0
+    elif (
+        kind not in ("cut_off", "refusal") and draw(settings.seed, model, who.step, "pause") < settings.paused_share
+    ):
+        # Not on white space: the API refuses an assistant's message that ends with it.
+        text, stop_reason = text[: len(text) // 2].rstrip(), "pause_turn"
+    allowance, ending = asked.max_tokens, "max_tokens"
+    if asked.room is not None and asked.room < allowance:
+        allowance, ending = asked.room, "model_context_window_exceeded"
+    output_tokens = thinking_tokens + max(1, estimate_tokens(text))
+    if kind == "cut_off" or output_tokens > allowance:
+        # Of a reply that was cut on purpose, what was not said aloud used up the rest of the allowance.
+        output_tokens, stop_reason = allowance, ending
+        text = text[: (allowance - thinking_tokens) * CHARACTERS_PER_TOKEN]
+    return Answer(kind, thinking, text, stop_reason, thinking_tokens, output_tokens)
 
 
 def _kind(
@@ -176,7 +183,7 @@ def _thinking(settings: RehearsalSettings, model: str, who: RequestId, asked: As
     count = max(1, round((1 + 8 * draw(settings.seed, model, who.step, "thoughts")) * scale))
     text = " ".join(pick(_THOUGHTS, settings.seed, model, who.step, "thought", i) for i in range(count))
     # Thinking leaves at least half of the allowance to the answer.
-    most = asked.max_tokens // 2
+    most = (asked.max_tokens if asked.room is None else min(asked.max_tokens, asked.room)) // 2
     if asked.thinking_budget is not None:
         most = min(most, asked.thinking_budget)
     text = text[: most * CHARACTERS_PER_TOKEN]

@@ -12,12 +12,12 @@ from typing import Any
 from aiohttp import web
 
 from orchestrator.generate.rehearsal.batches import BatchBook
+from orchestrator.generate.rehearsal.books import Books
 from orchestrator.generate.rehearsal.buckets import Buckets
 from orchestrator.generate.rehearsal.composing import Composed, Composer
-from orchestrator.generate.rehearsal.counts import Books
 from orchestrator.generate.rehearsal.draws import RequestId, draw
 from orchestrator.generate.rehearsal.errors import ApiError
-from orchestrator.generate.rehearsal.events import stream_events
+from orchestrator.generate.rehearsal.events import error_event, stream_events
 from orchestrator.generate.rehearsal.faults import Interruption, interruption, raise_injected, raise_refusal
 from orchestrator.generate.rehearsal.models import describe_model, list_models
 from orchestrator.generate.rehearsal.problems import ProblemBook
@@ -39,7 +39,7 @@ class _Server:
 
     def __init__(self, settings: RehearsalSettings, problems: ProblemBook) -> None:
         self.settings = settings
-        self.books = Books()
+        self.books = Books(settings.log)
         self.composer = Composer(settings, problems)
         self.batches = BatchBook(settings, self.composer, self.books)
         self.buckets = Buckets(settings.limits, asyncio.get_running_loop().time())
@@ -109,11 +109,11 @@ class _Server:
         composed = self.composer.compose(body, who)
         now = asyncio.get_running_loop().time()
         self.buckets.admit(composed.limited_input_tokens, composed.usage.output_tokens, now)
-        self.books.charge(composed.usage, composed.answer.kind)
+        self.books.admit(composed, who.attempt)
         headers = {"request-id": request["id"], **self.buckets.headers(now)}
         spread = settings.latency_high_s - settings.latency_low_s
         delay = settings.latency_low_s + spread * draw(settings.seed, model, who.step, "delay")
-        fault = interruption(settings, model, who)
+        fault = interruption(settings, model, who, streamed=bool(body.get("stream")))
         with self._answering():
             if body.get("stream"):
                 response = await self._stream(request, composed, headers, delay, fault)
@@ -121,7 +121,7 @@ class _Server:
                 response = await self._plain(request, composed, headers, delay, fault)
             if fault is None:
                 self.books.counts.replies += 1
-                self.books.replied(composed.step)
+                self.books.replied(composed, who.attempt)
         return response
 
     @contextmanager
@@ -171,7 +171,12 @@ class _Server:
         pause = delay * (1.0 - _OPENING_SHARE) / max(1, len(pieces) - 1)
         for index, piece in enumerate(pieces):
             if fault is not None and index == max(1, len(pieces) // 2):
-                await self._interrupt(request, fault)
+                if fault == "stream_error":
+                    await response.write(error_event(ApiError(529, "Overloaded", "stream_error"), request["id"]))
+                    self.books.reject("stream_error")
+                    await response.write_eof()
+                else:
+                    await self._interrupt(request, fault)
                 return response
             if index:
                 await asyncio.sleep(pause)

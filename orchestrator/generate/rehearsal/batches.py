@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator.generate.rehearsal.books import Books
 from orchestrator.generate.rehearsal.composing import Composed, Composer
-from orchestrator.generate.rehearsal.counts import Books
 from orchestrator.generate.rehearsal.draws import RequestId, draw
 from orchestrator.generate.rehearsal.errors import ApiError
 from orchestrator.generate.rehearsal.settings import RehearsalSettings
@@ -35,6 +35,8 @@ class _Batch:
     ends: float
     requests: list[dict[str, Any]]
     cancelled: float | None = None
+    charged: bool = False
+    """Its entries are in the books, perhaps in those of an earlier server."""
     results: list[str] = field(default_factory=list)
     """What became of each entry; empty until the batch has been settled."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -148,13 +150,18 @@ class BatchBook:
             for index, request in enumerate(batch.requests):
                 result, composed = self._outcome(batch, request)
                 results.append(result)
-                self._books.entry(result)
-                if composed is not None:
-                    self._books.charge_batch(composed.usage, composed.answer.kind)
-                    self._books.replied(composed.step)
+                if not batch.charged:
+                    self._books.entry(result)
+                if composed is not None and not batch.charged:
+                    attempt = RequestId.parse(self._who_text(request)).attempt
+                    self._books.admit(composed, attempt, batch=True)
+                    self._books.replied(composed, attempt)
                 if index % _BREATH == _BREATH - 1:
                     await asyncio.sleep(0)
             batch.results = results
+            if not batch.charged:
+                batch.charged = True
+                self._save({"id": batch.id, "charged": True})
 
     async def lines(self, batch: _Batch) -> AsyncIterator[bytes]:
         """The results of an ended batch as JSON lines, in the order in which they were done.
@@ -257,8 +264,9 @@ class BatchBook:
                 if "requests" in data:
                     self._batches[data["id"]] = _Batch(**data)
                 else:
-                    self._batches[data["id"]].cancelled = data["cancelled"]
-                    self._batches[data["id"]].ends = data["ends"]
+                    batch = self._batches[data.pop("id")]
+                    for name, value in data.items():
+                        setattr(batch, name, value)
 
 
 def _bad(message: str) -> ApiError:

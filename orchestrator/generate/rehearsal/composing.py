@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.core.generation import Usage
-from orchestrator.generate.rehearsal.answers import Answer, Asked, answer
+from orchestrator.generate.rehearsal.answers import Answer, Asked, NoContinuation, answer
 from orchestrator.generate.rehearsal.draws import RequestId
 from orchestrator.generate.rehearsal.errors import ApiError
 from orchestrator.generate.rehearsal.problems import ProblemBook
 from orchestrator.generate.rehearsal.settings import RehearsalSettings
-from orchestrator.generate.rehearsal.tokens import block_texts, count_input
+from orchestrator.generate.rehearsal.tokens import InputCount, block_texts, count_input
 
 __all__ = ["Composed", "Composer"]
 
@@ -109,7 +109,8 @@ class Composer:
             batch: it came in a batch.
 
         Raises:
-            ApiError: 400 if no problem has this id.
+            ApiError: 400 if no problem has this id, the input is longer than the context, or the conversation
+                ends with an assistant's words that are not ours.
         """
         messages = body["messages"]
         opening = "\n".join(
@@ -122,15 +123,27 @@ class Composer:
         thinking = thinking if isinstance(thinking, dict) else {}
         output = body.get("output_config")
         model = body["model"]
+        count = count_input(body)
+        room = self._settings.context_tokens - count.total
+        if room <= 0:
+            raise _bad(f"prompt is too long: {count.total} tokens > {self._settings.context_tokens} maximum")
+        last = messages[-1]
         asked = Asked(
             max_tokens=body["max_tokens"],
             feedback=sum(message["role"] == "user" for message in messages) > 1,
             thinking=thinking.get("type"),
             thinking_budget=thinking.get("budget_tokens"),
             effort=output.get("effort") if isinstance(output, dict) else None,
+            so_far="".join(text for text, _ in block_texts(last["content"]))
+            if last["role"] == "assistant"
+            else None,
+            room=room,
         )
-        reply = answer(self._settings, model, problem, who, asked)
-        usage = self._usage(body, who, reply)
+        try:
+            reply = answer(self._settings, model, problem, who, asked)
+        except NoContinuation as error:
+            raise _bad(f"This model does not support assistant message prefill. {error}") from error
+        usage = self._usage(count, who, reply)
         digest = hashlib.blake2b(
             json.dumps([body.get(name) for name in _ASKED_FIELDS], sort_keys=True).encode(), digest_size=8
         ).hexdigest()
@@ -139,13 +152,12 @@ class Composer:
         message = _message(step, reply, usage, model=model, thinking_omitted=omitted, batch=batch)
         return Composed(reply, usage, message, step)
 
-    def _usage(self, body: Mapping[str, Any], who: RequestId, reply: Answer) -> Usage:
+    def _usage(self, count: InputCount, who: RequestId, reply: Answer) -> Usage:
         """Tokens by class.
 
         A marked prefix is written by the first sample of the first problem's first turn and read by every other
         request, whichever arrives first: the tokens of a run must not depend on its timing.
         """
-        count = count_input(body)
         cached = count.marked if count.marked >= self._settings.cache_minimum_tokens else 0
         writes = who.problem == self._problems.first_id and who.sample == 0 and who.turn == 0
         return Usage(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.generation import Usage
 
-__all__ = ["Books", "ServerCounts"]
+__all__ = ["ServerCounts"]
 
 
 @dataclass
@@ -24,7 +23,8 @@ class ServerCounts:
     rejected: dict[str, int] = field(default_factory=dict)
     """Requests answered with an error, by reason: ``limit_requests``, ``limit_input-tokens``,
     ``limit_output-tokens``, ``rate_limited`` (injected 429), ``overloaded``, ``server_error``,
-    ``authentication``, ``permission``, ``spend_limit``, ``bad_request``, ``unknown_model``."""
+    ``stream_error``, ``authentication``, ``permission``, ``spend_limit``, ``bad_request``, ``unknown_model``,
+    ``unknown_batch``."""
     dropped: int = 0
     """Connections that the server cut."""
     stalled: int = 0
@@ -68,48 +68,3 @@ class ServerCounts:
         fields["charged"] = Usage(**fields["charged"])
         fields["batch_charged"] = Usage(**fields["batch_charged"])
         return cls(**fields)
-
-
-class Books:
-    """Keeps the counts, and which steps have been answered."""
-
-    def __init__(self) -> None:
-        self.counts = ServerCounts()
-        self.replies: Counter[str] = Counter()
-        """Complete replies by ``<step>|<model>|<digest of what was asked>``."""
-
-    def begin(self) -> None:
-        """A request is admitted and being answered."""
-        self.counts.in_flight += 1
-        self.counts.in_flight_peak = max(self.counts.in_flight_peak, self.counts.in_flight)
-
-    def end(self) -> None:
-        """The request is no longer being answered."""
-        self.counts.in_flight -= 1
-
-    def charge(self, usage: Usage, kind: str) -> None:
-        """Charge an admitted request."""
-        self.counts.charged = self.counts.charged + usage
-        self._kind(kind)
-
-    def charge_batch(self, usage: Usage, kind: str) -> None:
-        """Charge a batch entry that succeeded."""
-        self.counts.batch_charged = self.counts.batch_charged + usage
-        self._kind(kind)
-
-    def reject(self, reason: str) -> None:
-        """A request was answered with an error."""
-        self.counts.rejected[reason] = self.counts.rejected.get(reason, 0) + 1
-
-    def replied(self, step: str) -> None:
-        """A step was answered in full."""
-        self.replies[step] += 1
-        if self.replies[step] > 1:
-            self.counts.repeated += 1
-
-    def entry(self, result: str) -> None:
-        """A batch entry ended."""
-        self.counts.batch_entries[result] = self.counts.batch_entries.get(result, 0) + 1
-
-    def _kind(self, kind: str) -> None:
-        self.counts.kinds[kind] = self.counts.kinds.get(kind, 0) + 1

@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["stream_events"]
+from orchestrator.generate.rehearsal.errors import ApiError
+
+__all__ = ["error_event", "stream_events"]
 
 
 def stream_events(message: Mapping[str, Any], chunk_characters: int) -> list[bytes]:
@@ -50,6 +52,11 @@ def stream_events(message: Mapping[str, Any], chunk_characters: int) -> list[byt
     }
     pieces[-1] += _event("message_delta", delta=ending, usage=totals) + _event("message_stop")
     return pieces
+
+
+def error_event(error: ApiError, request_id: str) -> bytes:
+    """The event with which a stream ends that has begun well."""
+    return f"event: error\ndata: {error.encoded(request_id).decode()}\n\n".encode()
 
 
 def _event(kind: str, **fields: Any) -> bytes:

@@ -10,7 +10,7 @@ from orchestrator.generate.rehearsal.settings import RehearsalSettings
 
 __all__ = ["Interruption", "interruption", "raise_injected", "raise_refusal"]
 
-Interruption = Literal["dropped", "stalled"]
+Interruption = Literal["dropped", "stalled", "stream_error"]
 
 
 def _point(settings: RehearsalSettings, model: str, who: RequestId) -> float:
@@ -40,14 +40,17 @@ def raise_injected(settings: RehearsalSettings, model: str, who: RequestId) -> N
         raise ApiError(500, "Internal server error", "server_error")
 
 
-def interruption(settings: RehearsalSettings, model: str, who: RequestId) -> Interruption | None:
-    """Whether this try's reply is cut or falls silent on its way."""
+def interruption(settings: RehearsalSettings, model: str, who: RequestId, *, streamed: bool) -> Interruption | None:
+    """Whether this try's reply is cut, falls silent or fails on its way."""
     faults = settings.faults
     point = _point(settings, model, who) - faults.rate_limited - faults.overloaded - faults.server_error
     if 0 <= point < faults.dropped:
         return "dropped"
-    if 0 <= point - faults.dropped < faults.stalled:
+    point -= faults.dropped
+    if 0 <= point < faults.stalled:
         return "stalled"
+    if streamed and 0 <= point - faults.stalled < faults.stream_error:
+        return "stream_error"
     return None
 
 

@@ -16,6 +16,9 @@ __all__ = ["FaultShares", "Refusal", "RehearsalSettings", "ServerLimits"]
 Refusal = Literal["none", "authentication", "spend_limit", "permission", "bad_request"]
 """What every request is refused with: nothing, 401, 400 or 403."""
 
+_ANSWERS_VERSION = 1
+"""Raised whenever the same settings give other answers than before, so that old replies never stand for new."""
+
 _REFUSALS = ("none", "authentication", "spend_limit", "permission", "bad_request")
 
 
@@ -33,6 +36,8 @@ class FaultShares:
     """The connection is cut: in the middle of a stream, or before a plain reply. Its tokens are charged."""
     stalled: float = 0.0
     """Silence in the middle of a stream, or instead of a plain reply. Its tokens are charged."""
+    stream_error: float = 0.0
+    """An ``error`` event in the middle of a stream; plain replies are spared. Its tokens are charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,10 @@ class RehearsalSettings:
     """Share of right answers in an odd form: prose around the code, or several blocks."""
     thinking_share: float = 0.5
     """Share of replies that open with a thinking block where the request leaves it to the model."""
+    paused_share: float = 0.0
+    """Share of replies that stop half way with ``pause_turn`` and go on when they are sent back."""
+    context_tokens: int = 200_000
+    """Longer input is refused; a reply that would go beyond ends with ``model_context_window_exceeded``."""
     latency_low_s: float = 0.05
     latency_high_s: float = 0.4
     faults: FaultShares = field(default_factory=FaultShares)
@@ -94,6 +103,9 @@ class RehearsalSettings:
     batch_most_requests: int = 100_000
     batch_state: str | None = None
     """File in which batches outlive the server; None: they end with it."""
+    log: str | None = None
+    """File that gets a line of JSON for each request that is admitted and each reply that is sent; it is added
+    to, so that it holds the history over several servers. None: no file."""
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense.
@@ -106,6 +118,7 @@ class RehearsalSettings:
             "mend_share": self.mend_share,
             "odd_share": self.odd_share,
             "thinking_share": self.thinking_share,
+            "paused_share": self.paused_share,
             "batch_expired_share": self.batch_expired_share,
             "batch_errored_share": self.batch_errored_share,
             **{f"faults.{name}": value for name, value in dataclasses.asdict(self.faults).items()},
@@ -181,12 +194,15 @@ class RehearsalSettings:
         what it says.
         """
         return digest(
+            _ANSWERS_VERSION,
             self.seed,
             self.broken_share,
             self.mend_share,
             self.endless_share,
             self.odd_share,
             self.thinking_share,
+            self.paused_share,
+            self.context_tokens,
             self.cache_minimum_tokens,
         )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import urllib.request
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -398,3 +400,72 @@ def test_many_at_once_each_get_their_own_answer(problems: str) -> None:
     assert counts.replies == 100
     assert counts.in_flight == 0
     assert counts.in_flight_peak > 10
+
+
+def test_a_paused_reply_goes_on_where_it_stopped(problems: str) -> None:
+    with serving(problems, paused_share=1.0, broken_share=0.0) as running:
+        asked = ask("HumanEval/2;0;0;0", thinking={"type": "enabled", "budget_tokens": 1024})
+        first = running.client.messages.create(**asked)
+        assert first.stop_reason == "pause_turn"
+        assert not passes("HumanEval/2", code(reply_text(first)))
+        messages = [*asked["messages"], {"role": "assistant", "content": reply_text(first)}]
+        second = running.client.messages.create(**{**asked, "messages": messages})
+        with pytest.raises(anthropic.BadRequestError, match="prefill"):
+            running.client.messages.create(
+                **{**asked, "messages": [*asked["messages"], {"role": "assistant", "content": "Sure:"}]}
+            )
+    assert second.stop_reason == "end_turn"
+    assert passes("HumanEval/2", code(reply_text(first) + reply_text(second)))
+    assert usage_of(second)["input_tokens"] > usage_of(first)["input_tokens"]
+
+
+def test_the_context_is_finite(problems: str) -> None:
+    with serving(problems, context_tokens=100, broken_share=0.0) as running:
+        create = running.client.messages.create
+        cut = create(**ask("HumanEval/0;0;0;0", text="x" * 4 * 60))
+        capped = create(**ask("HumanEval/0;0;0;0", text="x" * 4 * 60, max_tokens=20))
+        with pytest.raises(anthropic.BadRequestError, match="prompt is too long: 104 tokens > 100 maximum"):
+            create(**ask("HumanEval/0;0;0;0", text="x" * 400))
+    assert (cut.stop_reason, cut.usage.output_tokens) == ("model_context_window_exceeded", 36)
+    assert (capped.stop_reason, capped.usage.output_tokens) == ("max_tokens", 20)
+
+
+def test_a_stream_may_end_in_an_error_of_its_own(problems: str) -> None:
+    with serving(problems, faults=FaultShares(stream_error=1.0), chunk_characters=20) as running:
+        received: list[str] = []
+
+        def read() -> None:
+            with running.client.messages.stream(**ask("HumanEval/0;0;0;0")) as stream:
+                received.extend(event.type for event in stream)
+
+        with pytest.raises(anthropic.APIStatusError, match="Overloaded") as failed:
+            read()
+        assert running.client.messages.create(**ask("HumanEval/0;0;0;0")).stop_reason == "end_turn"
+        counts = running.server.counts()
+    assert failed.value.type == "overloaded_error"
+    assert "content_block_delta" in received
+    assert counts.rejected == {"stream_error": 1}
+    assert counts.replies == 1
+
+
+def test_the_log_outlives_servers_and_tells_what_was_charged_and_sent(problems: str, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    with serving(problems, log=str(log), faults=FaultShares(dropped=0.5)) as running:
+        for task in range(12):
+            with contextlib.suppress(anthropic.APIConnectionError):
+                running.client.messages.create(**ask(f"HumanEval/{task};0;0;3"))
+        first = running.server.counts()
+    with serving(problems, log=str(log)) as running:
+        running.client.messages.create(**ask("HumanEval/5;1;0;0"))
+        second = running.server.counts()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    admitted = [line for line in lines if line["event"] == "admitted"]
+    replied = [line for line in lines if line["event"] == "replied"]
+    assert len(admitted) == 13
+    assert len(replied) == first.replies + second.replies < 13
+    charged = Usage()
+    for line in admitted:
+        charged = charged + Usage(**line["usage"])
+    assert charged == first.charged + second.charged
+    assert admitted[0]["step"].startswith(f"HumanEval/0;0;0|{MODEL}|")
+    assert {line["attempt"] for line in admitted} == {3, 0}

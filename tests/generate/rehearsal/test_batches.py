@@ -210,8 +210,10 @@ def test_an_unknown_batch_is_not_found(running: Running) -> None:
 def test_batches_outlive_the_server_where_it_has_a_place_for_them(problems: str, tmp_path: Path) -> None:
     state = str(tmp_path / "batches.jsonl")
     with serving(problems, batch_delay_s=0.2, batch_state=state) as running:
+        done = ended(running, running.client.messages.batches.create(requests=[entry(7)]))
         kept = running.client.messages.batches.create(requests=[entry(i) for i in range(4)])
         dropped = running.client.messages.batches.create(requests=[entry(5)])
+        # Within the same moment nothing of it was done yet.
         running.client.messages.batches.cancel(dropped.id)
     with serving(problems, batch_delay_s=0.2, batch_state=state) as running:
         found = results(running, ended(running, kept))
@@ -219,6 +221,9 @@ def test_batches_outlive_the_server_where_it_has_a_place_for_them(problems: str,
         assert len(found) == 4
         cancelled = ended(running, dropped)
         assert cancelled.cancel_initiated_at is not None
+        assert set(results(running, done)) == {"c7-0"}
+        # What an earlier server charged is not charged again.
+        assert running.server.counts().batch_entries["succeeded"] == 4
         new = running.client.messages.batches.create(requests=[entry(6)])
-        assert new.id not in (kept.id, dropped.id)
+        assert new.id not in (done.id, kept.id, dropped.id)
     assert all(json.loads(line)["id"] for line in Path(state).read_text().splitlines())
