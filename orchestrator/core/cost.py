@@ -218,15 +218,15 @@ def assumptions(
         found.append(Assumption(f"price of {price.get('model')}", text, str(price.get("source") or "not stated")))
     for card in hardware:
         source = str(card.get("source") or "not stated")
-        for key, unit in (
-            ("purchase_usd", "$"),
-            ("resale_usd", "$"),
-            ("rent_usd_per_hour", "$ an hour"),
-            ("power_w", "W"),
+        for key, text in (
+            ("purchase_usd", "${:g}"),
+            ("resale_usd", "${:g}"),
+            ("rent_usd_per_hour", "${:g} an hour"),
+            ("power_w", "{:g} W"),
         ):
             amount = number(card.get(key))
             if amount is not None:
-                found.append(Assumption(f"hardware.{card.get('name')}.{key}", f"{amount:g} {unit}", source))
+                found.append(Assumption(f"hardware.{card.get('name')}.{key}", text.format(amount), source))
     for key in ("mode", "useful_years", "utilisation", "usd_per_kwh", "problems_per_month"):
         if rates.get(key) is not None:
             found.append(Assumption(f"rates.{key}", f"{rates[key]}", f"rates={rates.get('name') or 'default'}"))

@@ -30,6 +30,7 @@ __all__ = [
     "findings",
     "gap_finding",
     "is_claude",
+    "is_humaneval",
     "p_text",
     "rate_finding",
     "time_finding",
@@ -146,7 +147,7 @@ def time_finding(subject: str, claimed: float, values: Sequence[float], unit: st
 
 
 def _table_1_row(row: ClaimedSystem, evidence: Evidence) -> list[Finding]:
-    cells = [c for c in evidence.summary.cells if c.system == row.system and _is_humaneval(c) and c.graded]
+    cells = [c for c in evidence.summary.cells if c.system == row.system and is_humaneval(c) and c.graded]
     if not cells:
         given = [
             text
@@ -211,7 +212,7 @@ def _gaps(evidence: Evidence) -> list[Finding]:
     for (_, b, _), paired in zip(real, corrected, strict=True):
         name = f"{subject} ({b.label})"
         made = [gap_finding(f"{name}: at all", None, paired)]
-        if _is_humaneval(b):
+        if is_humaneval(b):
             made.append(gap_finding(f"{name}: 83% to 91%", CLAIMED_GAP, paired))
         found.extend(map(_marked_oracle, made) if b.feedback == "oracle" else made)
     return found
@@ -305,7 +306,8 @@ def _same_but_system(a: CellSummary, b: CellSummary) -> bool:
     return (a.suite, a.suite_digest, a.model) == (b.suite, b.suite_digest, b.model) and rest(a) == rest(b)
 
 
-def _is_humaneval(cell: CellSummary) -> bool:
+def is_humaneval(cell: CellSummary) -> bool:
+    """Whether the cell ran the suite that the article's Table 1 is about."""
     return cell.suite.lower() == "humaneval"
 
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.core.claims import claimed_system
+from orchestrator.core.comparison import ALPHA
 from orchestrator.core.cost import pareto_front
+from orchestrator.core.findings import is_humaneval
 from orchestrator.core.summary import CellSummary, Row, Summary
 from orchestrator.report import words
 from orchestrator.report.figure import Chart, cell_name, chart, log_axis, rows_axis, safe
@@ -60,9 +62,10 @@ def rate_chart(summary: Summary) -> Chart | None:
                 "hovertemplate": "first turn %{x:.1f}%<extra></extra>",
             }
         )
-    claimed = [(n, row.pass_at_1) for n, c in zip(names, cells, strict=True) if (row := claimed_system(c.system))]
+    named = [(name, cell) for name, cell in zip(names, cells, strict=True) if is_humaneval(cell)]
+    claimed = [(name, row.pass_at_1) for name, cell in named if (row := claimed_system(cell.system))]
     given = [(name, value) for name, value in claimed if value is not None]
-    if given and any(cell.suite == "humaneval" for cell in cells):
+    if given:
         data.append(
             {
                 "type": "scatter",
@@ -95,7 +98,7 @@ def difference_chart(differences: Sequence[Difference], synthetic: bool) -> Char
     if not differences:
         return None
     shown = list(reversed(differences))
-    names = [f"{cell_name(d.b)}<br>against {safe(d.a.label)}" for d in shown]
+    names = [f"{cell_name(d.b)}<br>against<br>{cell_name(d.a)}" for d in shown]
     data = [
         {
             "type": "scatter",
@@ -110,17 +113,23 @@ def difference_chart(differences: Sequence[Difference], synthetic: bool) -> Char
                 "thickness": 3,
                 "width": 8,
             },
-            "marker": {"size": 12, "color": COLOURS[2]},
+            "marker": {
+                "size": 12,
+                "color": COLOURS[2],
+                "line": {"width": 2},
+                "symbol": ["circle" if d.paired.p_adjusted < ALPHA else "circle-open" for d in shown],
+            },
             "hovertemplate": "%{x:+.1f} points<extra></extra>",
         }
     ]
     return chart(
         "differences",
         "Paired differences, in points",
-        "The same problems, system against system. An interval that leaves out 0 is a real difference.",
+        "The same problems, system against system. The test decides: a filled circle is a real difference, an "
+        "open one is not shown to be. The bar is the 95% interval of its size.",
         data,
         {
-            "height": 110 + 64 * len(shown),
+            "height": 110 + 92 * len(shown),
             "showlegend": False,
             "xaxis": {"ticksuffix": " pts", "zeroline": True, "zerolinewidth": 2, "rangemode": "tozero"},
             "yaxis": rows_axis(len(shown)),
@@ -151,6 +160,8 @@ def pareto_chart(summary: Summary) -> Chart | None:
         }
     ]
     order = {cell.id: i for i, cell in enumerate(summary.cells)}
+    # Labels point inwards, so that none is cut off at the edge of a narrow screen.
+    middle = (min(points)[0] * max(points)[0]) ** 0.5
     for cell, (x, y) in zip(priced, points, strict=True):
         rate = cell.pass_at_1
         data.append(
@@ -159,7 +170,7 @@ def pareto_chart(summary: Summary) -> Chart | None:
                 "mode": "markers+text",
                 "name": safe(cell.label),
                 "text": [cell_name(cell)],
-                "textposition": "bottom center",
+                "textposition": "middle right" if x <= middle else "middle left",
                 "x": [x],
                 "y": [y * 100],
                 "error_y": {

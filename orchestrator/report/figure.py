@@ -55,7 +55,7 @@ def chart(
         }  # fmt: skip
         words = {
             "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False,
-            "text": "<b>SYNTHETIC: no model was called</b>", "font": {"size": 12}, "opacity": 0.8,
+            "text": "<b>SYNTHETIC</b>", "font": {"size": 14}, "opacity": 0.8,
         }  # fmt: skip
         full["shapes"] = [*full.get("shapes", []), band]
         full["annotations"] = [*full.get("annotations", []), words]

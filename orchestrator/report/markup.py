@@ -9,6 +9,8 @@ from typing import Any
 
 __all__ = ["Html", "json_script", "table", "tag"]
 
+LONG = 40
+"""Characters from which a cell keeps a width that reads well even where the table must scroll."""
 VOID = frozenset({"input", "meta", "br"})
 
 
@@ -40,11 +42,17 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Se
     right = set(numbers)
 
     def cells(name: str, values: Sequence[str]) -> Html:
-        return join(tag(name, v, class_="num" if i in right else None) for i, v in enumerate(values))
+        return join(tag(name, v, class_=_class(v, i in right)) for i, v in enumerate(values))
 
     head = tag("thead", tag("tr", cells("th", headings)))
     body = tag("tbody", *[tag("tr", cells("td", row)) for row in rows])
     return tag("div", tag("table", head, body), class_="scroll", tabindex="0")
+
+
+def _class(text: str, right: bool) -> str | None:
+    if right:
+        return "num"
+    return "long" if len(text) > LONG and not isinstance(text, Html) else None
 
 
 def json_script(identifier: str, data: Any) -> Html:

@@ -93,7 +93,7 @@ def render(run: Run) -> str:
             "Timeline",
             draw(*timeline_charts(run, summary.synthetic)) or _none("No steps were recorded."),
         ),
-        _section("again", "To do it again", sections.reproduction(run, summary)),
+        _section("again", "Reproduce it", sections.reproduction(run, summary)),
     ]
     scripts = [Html(get_plotlyjs()), Html(_asset("report.js"))]
     return _document(
@@ -159,7 +159,7 @@ SECTIONS = {
     "gpu": "GPU",
     "failures": "Failures",
     "timeline": "Timeline",
-    "again": "Again",
+    "again": "Reproduce",
 }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.claims import claimed_system
 from orchestrator.core.cost import pareto_front
+from orchestrator.core.findings import is_humaneval
 from orchestrator.core.summary import Row, Summary
 from orchestrator.report.load import load_run
 from orchestrator.report.series import COLOURS, VERDICT_COLOURS, judged, turn_curve
@@ -63,7 +64,7 @@ def _rates(axes: Axes, summary: Summary, rows: Rows) -> bool:
         spread = [[(rate.value - rate.low) * 100], [(rate.high - rate.value) * 100]]
         axes.errorbar([rate.value * 100], [i], xerr=spread, fmt="o", color=COLOURS[0], capsize=4)
         claim = claimed_system(cell.system)
-        if claim is not None and claim.pass_at_1 is not None and cell.suite == "humaneval":
+        if claim is not None and claim.pass_at_1 is not None and is_humaneval(cell):
             axes.plot([claim.pass_at_1 * 100], [i], "D", mfc="none", color=COLOURS[1])
     axes.set_yticks(range(len(cells)), [_plain(c.label) for c in cells])
     axes.set_xlabel("pass@1 in percent, with 95% interval (diamond: the article's claim)")

@@ -73,7 +73,7 @@ def headline_table(summary: Summary) -> Html:
     rows, effort = [], []
     for cell in summary.cells:
         row: list[str] = [_who(cell), f"{cell.passed}/{cell.graded}", _rate(cell.pass_at_1)]
-        row += [words.interval(cell.pass_at_1), _given(words.claimed_rate(cell.system))]
+        row += [words.interval(cell.pass_at_1), _given(words.claimed_rate(cell))]
         row += [_rate(cell.pass_at_k.get(k)) for k in ks] + [_rate(cell.selected_at_k.get(k)) for k in selected]
         if hybrid:
             row += ["", ""] if cell.first_turn is None else [_rate(cell.first_turn), _rate(cell.repaired)]
@@ -84,9 +84,9 @@ def headline_table(summary: Summary) -> Html:
                 _who(cell),
                 words.seconds(cell.execute_s_median),
                 words.seconds(cell.execute_s_p95),
-                _given(words.claimed_time(cell.system)),
+                _given(words.claimed_time(cell)),
                 words.size(_memory(cell)),
-                _given(words.claimed_memory(cell.system)),
+                _given(words.claimed_memory(cell)),
                 *(["no model", "", ""] if cell.model is None else spent),
             ]
         )

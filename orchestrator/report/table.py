@@ -61,7 +61,7 @@ def _solved(summary: Summary) -> Table:
     table = _table("What was solved", *headings, "graded")
     for cell in summary.cells:
         solved = f"{cell.passed}/{cell.graded}"
-        values = [solved, _rate(cell.pass_at_1), words.interval(cell.pass_at_1), words.claimed_rate(cell.system)]
+        values = [solved, _rate(cell.pass_at_1), words.interval(cell.pass_at_1), words.claimed_rate(cell)]
         values += [_rate(cell.pass_at_k.get(k)) for k in ks] + [_rate(cell.selected_at_k.get(k)) for k in selected]
         if hybrid:
             values += ["", ""] if cell.first_turn is None else [_rate(cell.first_turn), _rate(cell.repaired)]
@@ -79,9 +79,9 @@ def _effort(summary: Summary) -> Table:
             *_who(cell),
             words.seconds(cell.execute_s_median),
             words.seconds(cell.execute_s_p95),
-            words.claimed_time(cell.system),
+            words.claimed_time(cell),
             words.size(memory),
-            words.claimed_memory(cell.system),
+            words.claimed_memory(cell),
         )
     return table
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import unicodedata
 
-from orchestrator.core.claims import claimed_system
+from orchestrator.core.claims import ClaimedSystem, claimed_system
+from orchestrator.core.findings import is_humaneval
 from orchestrator.core.summary import CellSummary, Rate
 
 __all__ = [
@@ -99,22 +100,27 @@ def count(value: int | None) -> str:
     return NA if value is None else f"{value:,}"
 
 
-def claimed_rate(system: str) -> str:
-    """The article's pass@1 for a system; ``none`` where it gives none."""
-    row = claimed_system(system)
+def claimed_rate(cell: CellSummary) -> str:
+    """The article's pass@1 for the cell's system; ``none`` where it gives none."""
+    row = _claimed(cell)
     return "none" if row is None or row.pass_at_1 is None else f"{row.pass_at_1:.0%}"
 
 
-def claimed_time(system: str) -> str:
-    """The article's execution time per problem for a system."""
-    row = claimed_system(system)
+def claimed_time(cell: CellSummary) -> str:
+    """The article's execution time per problem for the cell's system."""
+    row = _claimed(cell)
     return "none" if row is None or row.execute_s is None else f"{row.execute_s:g} s"
 
 
-def claimed_memory(system: str) -> str:
-    """The article's memory for a system."""
-    row = claimed_system(system)
+def claimed_memory(cell: CellSummary) -> str:
+    """The article's memory for the cell's system."""
+    row = _claimed(cell)
     return "none" if row is None or row.memory_bytes is None else f"{row.memory_bytes / 1e9:.1f} GB"
+
+
+def _claimed(cell: CellSummary) -> ClaimedSystem | None:
+    # Its Table 1 is about HumanEval; beside another suite its figures would mislead.
+    return claimed_system(cell.system) if is_humaneval(cell) else None
 
 
 def notes(cells: tuple[CellSummary, ...]) -> list[str]:
