@@ -252,6 +252,8 @@ class RehearsalConfig:
     latency_high_s: float = 0.4
     faults: FaultsConfig = field(default_factory=FaultsConfig)
     limits: ServerLimitsConfig = field(default_factory=ServerLimitsConfig)
+    log: str | None = None
+    """File that gets a line for each request admitted and each reply sent; several runs add to one file."""
 
 
 @dataclass

@@ -183,6 +183,7 @@ class RehearsalSettings:
                 input_tokens_per_minute=config.limits.input_tokens_per_minute,
                 output_tokens_per_minute=config.limits.output_tokens_per_minute,
             ),
+            log=config.log,
             **changes,
         )
 

@@ -16,6 +16,7 @@ def test_the_configuration_is_carried_over_whole() -> None:
         latency_high_s=8.0,
         faults=FaultsConfig(0.01, 0.02, 0.03, 0.04, 0.05),
         limits=ServerLimitsConfig(4000, 2_000_000, 400_000),
+        log="log.jsonl",
     )
     settings = RehearsalSettings.from_config(config, seed=7, problems="p.jsonl", stall_s=5.0)
     assert settings == RehearsalSettings(
@@ -28,6 +29,7 @@ def test_the_configuration_is_carried_over_whole() -> None:
         faults=FaultShares(0.01, 0.02, 0.03, 0.04, 0.05),
         limits=ServerLimits(4000, 2_000_000, 400_000),
         stall_s=5.0,
+        log="log.jsonl",
     )
     config.seed = 9
     assert RehearsalSettings.from_config(config, seed=7, problems="").seed == 9
