@@ -48,6 +48,19 @@ class Card:
             self._flush.zero_()
         self.synchronize()
 
+    def reserved(self) -> int:
+        """Card memory that this process's pool holds."""
+        import torch
+
+        return torch.cuda.memory_reserved() if self.on_gpu else 0
+
+    def empty_pools(self) -> None:
+        """Give memory that is not in use back to the card."""
+        if self.on_gpu:
+            import torch
+
+            torch.cuda.empty_cache()
+
     def facts(self) -> dict[str, Any]:
         """What the device says of itself."""
         if not self.on_gpu:
@@ -69,7 +82,7 @@ def copy_ceiling(card: Card) -> float:
     """Bytes per second of a large copy, read and written bytes both counted. The card's memory ceiling."""
     import torch
 
-    count = (1 << 29) if card.on_gpu else (1 << 25)
+    count = (1 << 30) if card.on_gpu else (1 << 25)
     source = torch.empty(count, dtype=torch.uint8, device=card.device)
     source.zero_()
     target = torch.empty_like(source)

@@ -79,10 +79,10 @@ class GpuExecutor:
         if failed:
             reason = f"the reference program failed: {failed.get('type')}: {failed.get('message')}"[:300]
             return Preparation(problem.id, Verdict.ERROR, " ".join(reason.split()), limits)
-        self._scale = float(answer["scale"])
         recording = {
-            "scale": self._scale,
+            "scale": float(answer["scale"]),
             "dims": answer["shape"],
+            "reference_s": answer.get("seconds"),
             "cpu_reference_s": self._cpu_reference(tests),
         }
         made = Preparation(

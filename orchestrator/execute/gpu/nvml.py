@@ -54,6 +54,13 @@ class CardWatch:
         """Bytes of the card's memory in use, by whomever."""
         return int(self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used)
 
+    def used_by(self, pid: int) -> int | None:
+        """Bytes that one process uses, 0 if none; None where the driver does not tell (WSL2, containers)."""
+        listed = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
+        if listed is None or any(p.usedGpuMemory is None for p in listed):
+            return None
+        return sum(int(p.usedGpuMemory) for p in listed if p.pid == pid)
+
     def sample(self) -> Sample:
         """Look at clocks, temperature, power and throttling."""
         nvml, handle = self._nvml, self._handle

@@ -81,6 +81,8 @@ class Session:
         self._open_key: tuple[object, ...] | None = None
         self._context_bytes = 0
         self._idle_w: float | None = None
+        self.ready_s: list[float] = []
+        """Seconds from code sent to program loaded, one for each program that could be loaded."""
         try:
             self._refused = self._choose(self._family.report)
             self._referee = self._start_referee()
@@ -95,6 +97,11 @@ class Session:
         """Seconds from the request to an armed candidate, each."""
         assert self._spares is not None
         return tuple(self._spares.arming_s)
+
+    @property
+    def tiers(self) -> Mapping[str, str]:
+        """What was refused of each tier of isolation; empty for one that works or was not needed."""
+        return dict(self._refused)
 
     @property
     def context_bytes(self) -> int:
@@ -162,7 +169,8 @@ class Session:
             "max_rounds": settings.max_rounds,
             "burst_s": settings.energy_window_s if self._watch is not None else 0.0,
         }
-        before = self._used()
+        worker = self._worker(child)
+        before = _Rest(self._used(), self._contexts(), self._used_by(worker), worker)
         began = time.monotonic()
         source = _memory_file(job.program)
         assert child.line is not None
@@ -181,7 +189,6 @@ class Session:
         wall = time.monotonic() - began
         # While it is alive its clocks and memory can be read; how it ended by itself only counts if it did.
         ended_itself = child.ending
-        worker = self._worker(child)
         peak_resident = process.resident_bytes(worker) if child.ending is None else None
         cpu_s = process.cpu_seconds(worker) if child.ending is None else None
         self._family.end(child, "judged")
@@ -201,9 +208,9 @@ class Session:
             samples=follower.samples,
             joules=follower.joules,
         )
-        if ended_itself is None and not watched.killed and found.get("outcome") == "gone":
-            watched.ending = child.ending
-        self._rest(before)
+        if watched.ready_s is not None:
+            self.ready_s.append(watched.ready_s)
+        self._rest(before, int(found.get("grown", 0)))
         self._restock()
         return watched
 
@@ -359,23 +366,34 @@ class Session:
         below = process.descendants(child.pid)
         return below[0] if below else child.pid
 
-    def _rest(self, before: int) -> None:
+    def _used_by(self, pid: int) -> int | None:
+        """Card memory of one process; None where the driver does not tell it apart."""
+        # An armed candidate has a context, so a driver that finds nothing for it does not know it by this number.
+        return (self._watch.used_by(pid) or None) if self._watch is not None else None
+
+    def _rest(self, before: _Rest, grown: int) -> None:
         """Wait until a dead program's memory is back.
+
+        Args:
+            before: how the card was before it got its program.
+            grown: by how much the referee's own memory has grown since.
 
         Raises:
             CardQuarantined: it does not come back.
         """
         if self._watch is None:
             return
-        contexts = self._contexts()
         limit = time.monotonic() + _REST_S
         while True:
-            # One context fewer than before, and whatever spares have been begun since, which may be under way.
-            expected = before + (self._contexts() - contexts) * self._context_bytes
-            if self._watch.used() <= expected + _SLACK_BYTES:
+            if before.own is not None:
+                over = self._watch.used_by(before.worker) or 0
+            else:
+                # One context fewer than before, and whatever spares have been begun since, some still under way.
+                contexts = self._contexts() - before.contexts - 1
+                over = self._watch.used() - before.used - contexts * self._context_bytes - grown - _SLACK_BYTES
+            if over <= 0:
                 return
             if time.monotonic() > limit:
-                over = self._watch.used() - expected
                 raise CardQuarantined(
                     f"{over >> 20} MiB of card memory are still in use {_REST_S:.0f} s after a program"
                 )
@@ -384,14 +402,23 @@ class Session:
             self._spares.look()
 
 
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """The card before a program: what everything used, how many spares there were, and the program's own part."""
+
+    used: int
+    contexts: int
+    own: int | None
+    worker: int
+
+
 class _Follower:
     """Follows one program from outside until the referee has judged it."""
 
-    def __init__(self, session: Session, child: Child, job: Job, began: float, before: int) -> None:
+    def __init__(self, session: Session, child: Child, job: Job, began: float, before: _Rest) -> None:
         self._session, self._child, self._job = session, child, job
         self._deadline = began + job.limits.wall_s
         self._before = before
-        self._contexts = session._contexts()
         self._told = False
         self._energy: tuple[float | None, float] = (None, 0.0)
         self.peak_device: int | None = None
@@ -465,12 +492,19 @@ class _Follower:
             return
         if self._timing:
             self.samples.append(session._watch.sample())
-        begun = session._contexts() - self._contexts
-        taken = session._watch.used() - self._before - begun * session._context_bytes
+        taken = self._taken(session._watch)
         self.peak_device = max(self.peak_device or 0, taken)
         cap = session._settings.memory_cap_bytes
         if cap is not None and taken > cap:
             self._child.kill(f"memory: {taken >> 20} MiB of card memory, over {cap >> 20} MiB")
+
+
+    def _taken(self, watch: CardWatch) -> int:
+        """Card memory that the program has taken since it got its code, buffers not counted."""
+        if self._before.own is not None:
+            return (watch.used_by(self._before.worker) or 0) - self._before.own
+        begun = self._session._contexts() - self._before.contexts
+        return watch.used() - self._before.used - begun * self._session._context_bytes
 
 
 def _memory_file(text: str) -> int:

@@ -10,7 +10,7 @@ from orchestrator.execute.gpu.family import Child, Family
 
 __all__ = ["ArmingFailed", "Spares"]
 
-_ARM_S: Final = 90.0
+_ARM_S: Final = 45.0
 
 
 class ArmingFailed(RuntimeError):

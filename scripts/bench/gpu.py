@@ -1,0 +1,54 @@
+"""Measures the GPU executor on the card at hand and writes tables that name it.
+
+``python scripts/bench/gpu.py PART... --out FOLDER`` runs parts of: ``smoke`` (does it work here, in which tier),
+``references`` (every reference program at every dtype), ``fidelity`` (our time against do_bench and CUDA events),
+``throughput`` (against a fresh process per program), ``hostile``, ``workloads`` (CPU against GPU), ``scaling``
+(several cards). Each part prints a table and writes ``<part>.md`` and ``<part>.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+PARTS = ("smoke", "references", "fidelity", "throughput", "hostile", "workloads", "scaling")
+
+
+def main() -> int:
+    """Run the parts that were asked for; the exit status is the number of parts that failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("--out", type=Path, default=Path("scripts/bench/results"))
+    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
+    parser.add_argument("--only", nargs="*", default=None, help="problem names")
+    parser.add_argument("--dtypes", nargs="*", default=None)
+    parser.add_argument("--dialects", nargs="*", default=None)
+    parser.add_argument("--memory-cap-gb", type=float, default=None, help="card memory to enforce, in GB (1e9)")
+    parser.add_argument("--cards", type=int, nargs="*", default=None, help="numbers of cards, for scaling")
+    parser.add_argument("--programs", type=int, default=None)
+    parser.add_argument("--seconds", type=float, default=None, help="stop a part after about so long")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for part in options.parts:
+        began = time.monotonic()
+        module = importlib.import_module(f"scripts.bench.gpu_parts.{part}")
+        table, numbers = module.measure(options)
+        suffix = f"_{options.memory_cap_gb:g}gb" if options.memory_cap_gb else ""
+        (options.out / f"gpu_{part}{suffix}.md").write_text(table + "\n", encoding="utf-8")
+        record = json.dumps(numbers, indent=1) + "\n"
+        (options.out / f"gpu_{part}{suffix}.json").write_text(record, encoding="utf-8")
+        print(table)
+        print(f"[{part}: {time.monotonic() - began:.1f} s]", flush=True)
+        failed += not numbers.get("ok", True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The parts of scripts/bench/gpu.py; each has ``measure(options) -> (table, numbers)``."""
