@@ -16,6 +16,7 @@ from orchestrator.config.keys import field_type, known_keys, plain_type
 from orchestrator.config.schema import Config, PriceConfig
 
 if TYPE_CHECKING:
+    from hydra.core.config_search_path import ConfigSearchPath
     from omegaconf import DictConfig
 
 __all__ = ["Composer", "config_from_plain"]
@@ -60,27 +61,31 @@ class Composer:
         return self._composed[key]
 
     def _hydra(self, overrides: list[str]) -> DictConfig:
-        from hydra import compose, initialize_config_dir
-        from hydra.core.config_store import ConfigStore
-        from hydra.core.override_parser.types import Quote, QuotedString
+        from hydra._internal.config_loader_impl import ConfigLoaderImpl
+        from hydra._internal.config_repository import CachingConfigRepository
+        from hydra._internal.defaults_list import create_defaults_list
+        from hydra.core.override_parser.overrides_parser import OverridesParser
         from hydra.errors import HydraException
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
         from yaml import YAMLError
 
-        ConfigStore.instance().store(group="schema", name="config", node=Config)
-        ours, *theirs = self._folders
-        words = [] if self._sweep is None else [f"+sweep={self._sweep}"]
-        if theirs:
-            paths = ",".join(QuotedString(f"file://{folder}", Quote.single).with_quotes() for folder in theirs)
-            words.append(f"hydra.searchpath=[{paths}]")
+        words = overrides if self._sweep is None else [f"+sweep={self._sweep}", *overrides]
         try:
-            with initialize_config_dir(str(ours), job_name="orchestrator", version_base="1.3"):
-                config = compose("config", [*words, *overrides], return_hydra_config=True)
-            choices = dict(config.hydra.runtime.choices)
-            _refuse_targets({str(name): value for name, value in config.items() if name != "hydra"})
-            OmegaConf.set_struct(config, False)
-            del config["hydra"]
+            # This is what hydra.compose() does, less Hydra's own node: it would more than double the time, and
+            # nothing of it (jobs, launchers, logging, output folders) is used here. Hydra's version is pinned.
+            loader = ConfigLoaderImpl(_search_path(self._folders))
+            files = CachingConfigRepository(loader.repository)
+            found = create_defaults_list(
+                repo=files,
+                config_name="config",
+                overrides_list=OverridesParser.create().parse_overrides(words),
+                prepend_hydra=False,
+                skip_missing=False,
+            )
+            config = loader._compose_config_from_defaults_list(defaults=found.defaults, repo=files)
+            choices = found.overrides.known_choices
+            _refuse_targets(config)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_sentence(error)) from None
         except YAMLError as error:
@@ -89,6 +94,21 @@ class Composer:
             if OmegaConf.is_missing(config[group], "name"):
                 config[group].name = choices[group]
         return config
+
+
+def _search_path(folders: Sequence[Path]) -> ConfigSearchPath:
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    if "schema" not in store.repo:
+        store.store(group="schema", name="config", node=Config)
+    ours, *theirs = folders
+    path = create_config_search_path(str(ours))
+    for folder in theirs:
+        # Hydra wants its store of schemas to stay last.
+        path.prepend("user", f"file://{folder}", anchor="schema")
+    return path
 
 
 def set_field(config: DictConfig, key: str, value: Any) -> None:
