@@ -27,6 +27,8 @@ class BatchEntry:
 
     custom_id: str
     request: GenerationRequest
+    rehearsal_id: str = ""
+    """Sent as ``metadata.user_id``, to a loopback address only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ class MessagesClient:
     async def create_batch(self, entries: Sequence[BatchEntry]) -> CallResult[BatchStatus]:
         """Submit a Message Batch."""
         requests: list[Any] = [
-            {"custom_id": entry.custom_id, "params": message_parameters(entry.request)} for entry in entries
+            {"custom_id": entry.custom_id, "params": self._entry_parameters(entry)} for entry in entries
         ]
         return await self._batch_call(lambda: self._client.messages.batches.create(requests=requests))
 
@@ -174,6 +174,12 @@ class MessagesClient:
         return await self._call(call, limit_s=10 * _SHORT_CALL_S)
 
     # --------------------------------------------------------------------------------------------------------
+
+    def _entry_parameters(self, entry: BatchEntry) -> dict[str, Any]:
+        parameters = message_parameters(entry.request)
+        if entry.rehearsal_id and self._loopback:
+            parameters["metadata"] = {"user_id": entry.rehearsal_id}
+        return parameters
 
     async def _batch_call(self, call: Callable[[], Awaitable[Any]]) -> CallResult[BatchStatus]:
         result = await self._call(call)

@@ -13,6 +13,7 @@ from orchestrator.core.generation import GenerationRequest, Reply, Usage
 from orchestrator.core.money import AccountRef
 from orchestrator.core.prices import GpuTimePrice, Price, input_tokens_upper_bound
 from orchestrator.generate.attempts import Attempt, AttemptReply, AttemptResult, Failure, FailureKind
+from orchestrator.generate.batches import BatchDesk, BatchSettings
 from orchestrator.generate.breaker import Breaker, FatalApiError
 from orchestrator.generate.estimates import Estimator
 from orchestrator.generate.gpu_time import BusyMeter
@@ -29,6 +30,7 @@ __all__ = [
     "ServiceSettings",
     "ServiceStats",
     "Step",
+    "too_long",
 ]
 
 CONTEXT_EXCEEDED: Final = "model_context_window_exceeded"
@@ -69,6 +71,8 @@ class ServiceSettings:
     """For the whole run."""
     enlarge: float = 2.0
     """A reply that was cut at ``max_tokens`` is asked for once more with so many times as much; 1 never does."""
+    batch: BatchSettings | None = None
+    """Buy through Message Batches; None: single requests."""
     seed: int = 0
     """Of jitter."""
 
@@ -161,7 +165,7 @@ class Purchases:
             lane.limiter.stop(error)
         return error
 
-    def worst_usd(self, request: GenerationRequest) -> Decimal | None:
+    def worst_usd(self, request: GenerationRequest, *, batch: bool = False) -> Decimal | None:
         """The most that one attempt at ``request`` can cost; None where the price is unknown."""
         price = self.lane(request).price
         if price is None:
@@ -197,8 +201,8 @@ class Purchases:
                 slot = await self._admitted(lane, step, again=retries > 0)
                 try:
                     if reservation is None:
-                        reservation = await self._reserve(step)
-                    self._raise_if_over()
+                        reservation = await self.reserve(step)
+                    self.raise_if_over()
                 except BaseException:
                     lane.limiter.give_back(slot)
                     raise
@@ -206,36 +210,36 @@ class Purchases:
                 spent = await self._attempt(lane, slot, step, retries)
                 reply, failure = spent[0].reply, spent[0].failure
                 if reply is not None:
-                    return await self._keep(lane, step, reply, spent=spent, paid=reservation)
+                    return await self.keep(lane, step, reply, spent=spent, paid=reservation)
                 assert failure is not None
                 if failure.kind is FailureKind.CONTEXT_EXCEEDED:
-                    answer = _too_long(step.request, failure)
-                    return await self._keep(lane, step, answer, spent=spent, paid=reservation)
+                    answer = too_long(step.request, failure)
+                    return await self.keep(lane, step, answer, spent=spent, paid=reservation)
                 if failure.may_have_charged and reservation is not None:
                     await self._reserver.abandon(reservation)
                     reservation = None
                 sent = False
-                fatal = self._breaker.failure(failure)
-                if fatal is not None:
-                    raise self.trip(failure)
+                self.raise_if_fatal(failure)
                 retries += 1
                 await self._back_off(failure, retries)
         finally:
             if reservation is not None and not sent:
-                await self._reserver.release(reservation)
+                await self.release(reservation)
 
     async def _admitted(self, lane: Lane, step: Step, *, again: bool) -> Slot:
-        self._raise_if_over()
+        self.raise_if_over()
         return await lane.limiter.acquire(lane.estimator.expected(step.request), step.priority, again=again)
 
-    def _raise_if_over(self) -> None:
+    def raise_if_over(self) -> None:
+        """Raise :class:`FatalApiError` or :class:`GenerationStopped` if nothing may be bought any more."""
         if self._breaker.tripped is not None:
             raise self._breaker.tripped
         if self._stopping.is_set():
             raise GenerationStopped("the sweep is stopping")
 
-    async def _reserve(self, step: Step) -> int | None:
-        worst = self.worst_usd(step.request)
+    async def reserve(self, step: Step, *, batch: bool = False) -> int | None:
+        """Set the worst case of one attempt aside; None where the price is unknown."""
+        worst = self.worst_usd(step.request, batch=batch)
         if worst is None:
             return None
         return await self._reserver.reserve(key=step.key, worst_usd=worst, account=step.account)
@@ -263,8 +267,15 @@ class Purchases:
             self.stats.failures[kind] = self.stats.failures.get(kind, 0) + 1
         return result, busy_s
 
-    async def _keep(
-        self, lane: Lane, step: Step, answer: AttemptReply, *, spent: tuple[AttemptResult, float], paid: int | None
+    async def keep(
+        self,
+        lane: Lane,
+        step: Step,
+        answer: AttemptReply,
+        *,
+        spent: tuple[AttemptResult, float],
+        paid: int | None,
+        batch: bool = False,
     ) -> Reply:
         """Journal the reply and settle the reservation ``paid``; only then may anybody see it."""
         result, busy_s = spent
@@ -272,7 +283,7 @@ class Purchases:
         if isinstance(lane.price, GpuTimePrice):
             usd = lane.price.cost(busy_s)
         elif lane.price is not None:
-            usd = lane.price.cost(answer.usage)
+            usd = lane.price.cost(answer.usage, batch=batch)
         reply = Reply(
             text=answer.text,
             stop_reason=answer.stop_reason,
@@ -281,6 +292,7 @@ class Purchases:
             request_id=answer.request_id,
             latency_s=result.latency_s,
             synthetic=lane.route.synthetic,
+            batch=batch,
             usd=None if usd is None else float(usd),
         )
         await self._journal.put_reply(
@@ -299,6 +311,34 @@ class Purchases:
         self.stats.replies += 1
         return reply
 
+    def raise_if_fatal(self, failure: Failure) -> None:
+        """Count a failure; if the breaker trips, stop everything and raise :class:`FatalApiError`."""
+        if self._breaker.failure(failure) is not None:
+            raise self.trip(failure)
+
+    def count_retry(self, failure: Failure, retries: int) -> None:
+        """Take a retry out of the budgets, as the ``retries``-th of its step.
+
+        Raises:
+            GenerationFailed: there is none left.
+        """
+        if retries > self._settings.retries:
+            raise GenerationFailed(f"no reply after {retries} tries; the last: {failure.line()}")
+        if self.stats.retries >= self._settings.run_retries:
+            raise GenerationFailed(
+                f"the run's {self._settings.run_retries} retries are used up; the last: {failure.line()}"
+            )
+        self.stats.retries += 1
+
+    async def release(self, reservation: int) -> None:
+        """Give a reservation back that surely was not charged."""
+        await self._reserver.release(reservation)
+
+    def desk(self, lane: Lane, settings: BatchSettings) -> BatchDesk:
+        """A desk for the batches of this lane's provider."""
+        rng = random.Random(self._rng.random())
+        return BatchDesk(lane.route.provider, lane.route.sender, self._journal, settings, rng)
+
     async def _back_off(self, failure: Failure, retries: int) -> None:
         """Wait before the next try.
 
@@ -308,13 +348,7 @@ class Purchases:
         """
         if failure.kind not in _RETRIED:
             raise GenerationFailed(failure.line())
-        if retries > self._settings.retries:
-            raise GenerationFailed(f"no reply after {retries} tries; the last: {failure.line()}")
-        if self.stats.retries >= self._settings.run_retries:
-            raise GenerationFailed(
-                f"the run's {self._settings.run_retries} retries are used up; the last: {failure.line()}"
-            )
-        self.stats.retries += 1
+        self.count_retry(failure, retries)
         if failure.kind is FailureKind.RATE_LIMITED:
             # The limiter holds everybody back until the server's time has come.
             return
@@ -329,6 +363,6 @@ class Purchases:
         raise GenerationStopped("the sweep is stopping")
 
 
-def _too_long(request: GenerationRequest, failure: Failure) -> AttemptReply:
+def too_long(request: GenerationRequest, failure: Failure) -> AttemptReply:
     """The model's own limit, told as a reply without text, so that it is journaled and never asked again."""
     return AttemptReply("", CONTEXT_EXCEEDED, Usage(), request.model, failure.request_id)

@@ -11,6 +11,8 @@ from typing import Final
 from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
 from orchestrator.core.money import AccountRef, BudgetExhausted
 from orchestrator.generate.attempts import FailureKind
+from orchestrator.generate.batch_purchases import BatchPurchases
+from orchestrator.generate.batches import BatchSettings
 from orchestrator.generate.breaker import FatalApiError
 from orchestrator.generate.limiter import GenerationStopped
 from orchestrator.generate.ports import ReplyJournal, Reserver
@@ -26,6 +28,7 @@ from orchestrator.generate.purchases import (
 
 __all__ = [
     "CONTEXT_EXCEEDED",
+    "BatchSettings",
     "FatalApiError",
     "GenerationFailed",
     "GenerationService",
@@ -55,6 +58,9 @@ class GenerationService:
         self._journal = journal
         self._settings = settings or ServiceSettings()
         self._purchases = Purchases(routes, journal, reserver, self._settings)
+        self._batches = (
+            None if self._settings.batch is None else BatchPurchases(self._purchases, self._settings.batch)
+        )
         self._buying: dict[str, asyncio.Task[Reply]] = {}
 
     @property
@@ -130,7 +136,7 @@ class GenerationService:
 
     def worst_usd(self, request: GenerationRequest) -> Decimal | None:
         """The most that one attempt at ``request`` can cost; None where the price is unknown."""
-        return self._purchases.worst_usd(request)
+        return self._purchases.worst_usd(request, batch=self._batches is not None)
 
     def limits(self) -> Mapping[tuple[str, str], Mapping[str, float]]:
         """Limits per minute as servers told them: by provider and model, then by header family."""
@@ -147,8 +153,28 @@ class GenerationService:
         return sum(lane.limiter.waiting for lane in self._purchases.lanes.values())
 
     def stop(self) -> None:
-        """Send nothing new. What is in flight goes on; await :meth:`drain` for it."""
+        """Send nothing new. What is in flight goes on; await :meth:`drain` for it.
+
+        Open batches go on at the provider without us, and the next driver of this run picks them up;
+        :meth:`cancel_batches`, then drain, ends them instead.
+        """
+        if self._batches is not None:
+            self._batches.stop()
         self._purchases.stop()
+
+    @property
+    def open_batches(self) -> Mapping[str, int]:
+        """Batches at providers, with how many of their requests are waited for."""
+        return {} if self._batches is None else self._batches.open_batches
+
+    async def cancel_batches(self) -> None:
+        """Send nothing new and ask the providers to end their batches.
+
+        What was done is billed, and its replies still come: await :meth:`drain` for them.
+        """
+        self._purchases.stop()
+        if self._batches is not None:
+            await self._batches.cancel()
 
     async def drain(self) -> None:
         """Wait until every request in flight has ended and its reply is journaled."""
@@ -178,7 +204,7 @@ class GenerationService:
         if known is not None:
             self.stats.journaled += 1
             return known
-        return await self._purchases.buy(step)
+        return await (self._batches or self._purchases).buy(step)
 
     def _bought(self, key: str, task: asyncio.Task[Reply]) -> None:
         del self._buying[key]

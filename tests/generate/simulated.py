@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -39,6 +40,15 @@ class ServerBucket:
         self.at = now
 
 
+@dataclass
+class SimulatedBatch:
+    """A batch at the provider."""
+
+    entries: list[BatchEntry]
+    created: float
+    cancelled: float | None = None
+
+
 class SimulatedSender:
     """Replies after a while, refuses over its limits, and counts both."""
 
@@ -65,6 +75,10 @@ class SimulatedSender:
         self.most_in_flight = 0
         self.charged: list[tuple[float, Usage]] = []
         self.closed = False
+        self.batches: dict[str, SimulatedBatch] = {}
+        self.batch_s = 600.0
+        self.script_batch: Callable[[str, int], Failure | None] = lambda call, number: None
+        self.script_entry: Callable[[BatchEntry, str], Failure | None] = lambda entry, batch_id: None
 
     def windows(self) -> tuple[Window, ...]:
         return tuple(
@@ -122,19 +136,49 @@ class SimulatedSender:
         return None
 
     async def create_batch(self, entries: Sequence[BatchEntry]) -> CallResult[BatchStatus]:
-        raise NotImplementedError
+        await asyncio.sleep(0.1)
+        name = f"batch_{len(self.batches)}"
+        decided = self.script_batch("create", len(self.batches))
+        if decided is None or decided.may_have_charged:
+            self.batches[name] = SimulatedBatch(list(entries), asyncio.get_running_loop().time())
+        if decided is not None:
+            return CallResult(None, decided)
+        return CallResult(self._batch_status(name))
 
     async def batch_status(self, batch_id: str) -> CallResult[BatchStatus]:
-        raise NotImplementedError
+        decided = self.script_batch("status", len(self.batches))
+        if decided is not None:
+            return CallResult(None, decided)
+        return CallResult(self._batch_status(batch_id))
+
+    def _batch_status(self, batch_id: str) -> BatchStatus:
+        batch = self.batches[batch_id]
+        ended = asyncio.get_running_loop().time() >= batch.created + self.batch_s
+        total = len(batch.entries)
+        return BatchStatus(batch_id, ended, time.time(), total, 0 if ended else total)
 
     async def batch_outcomes(self, batch_id: str) -> CallResult[list[BatchOutcome]]:
-        raise NotImplementedError
+        batch = self.batches[batch_id]
+        outcomes = []
+        for number, entry in enumerate(batch.entries):
+            done = batch.cancelled is None or number % 2 == 0
+            failure = None if done else Failure(FailureKind.SERVER_ERROR, "it was cancelled")
+            failure = failure or self.script_entry(entry, batch_id)
+            reply = AttemptReply(f"{batch_id} {number}", "end_turn", Usage(100, 50), entry.request.model, "m")
+            outcomes.append(
+                BatchOutcome(entry.custom_id, None if failure else reply, failure, again=failure is not None)
+            )
+        self.rng.shuffle(outcomes)
+        return CallResult(outcomes)
 
     async def recent_batches(self, limit: int) -> CallResult[list[BatchStatus]]:
-        raise NotImplementedError
+        found = [(await self.batch_status(name)).value for name in reversed(self.batches)]
+        return CallResult([status for status in found if status is not None][:limit])
 
     async def cancel_batch(self, batch_id: str) -> CallResult[BatchStatus]:
-        raise NotImplementedError
+        self.batches[batch_id].cancelled = asyncio.get_running_loop().time()
+        self.batches[batch_id].created = float("-inf")
+        return await self.batch_status(batch_id)
 
     async def close(self) -> None:
         self.closed = True

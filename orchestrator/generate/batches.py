@@ -1,0 +1,319 @@
+"""Message Batches: collected, submitted, polled and picked up again by the driver that comes after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from orchestrator.core.digests import canonical_json, digest
+from orchestrator.core.generation import GenerationRequest
+from orchestrator.generate.attempts import Failure, FailureKind
+from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
+from orchestrator.generate.limiter import GenerationStopped
+from orchestrator.generate.ports import ReplyJournal, Sender
+
+__all__ = ["BatchDesk", "BatchSettings", "BatchUnreachable", "Ticket", "custom_id"]
+
+T = TypeVar("T")
+
+_PENDING: Final = "pending:"
+"""Prefix of the id under which a batch is journaled before the provider has given it one."""
+_RECENT: Final = 100
+_CLOCKS_S: Final = 300.0
+"""How far the provider's clock may be behind ours when a batch is looked for by the time of its creation."""
+_PASSING: Final = frozenset(
+    {
+        FailureKind.RATE_LIMITED,
+        FailureKind.OVERLOADED,
+        FailureKind.SERVER_ERROR,
+        FailureKind.TIMEOUT,
+        FailureKind.CONNECTION,
+        FailureKind.DROPPED,
+        FailureKind.ACTOR_DIED,
+    }
+)
+
+
+def custom_id(key: str) -> str:
+    """The id of a journal key within a batch: the API allows 64 characters, a key has 66."""
+    return key[:64]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """How batches are made and watched."""
+
+    linger_s: float = 2.0
+    """A batch is closed when nothing has been added for so long: trials that ended together go on together."""
+    poll_s: float = 30.0
+    most_requests: int = 10_000
+    """In one batch. The API allows 100,000; smaller ones lose less to a failure and stream their results sooner."""
+    most_bytes: int = 100_000_000
+    """In one batch. The API allows 256 MB."""
+    call_retries: int = 20
+    """Of creating, polling and fetching, each, while the provider cannot be reached."""
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One request in a batch, from being asked for to being journaled."""
+
+    custom_id: str
+    reservation_id: int | None
+    outcome: asyncio.Future[BatchOutcome]
+    kept: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by the buyer once nothing of the outcome can be lost any more."""
+    entry: BatchEntry | None = None
+    """None in a ticket of an earlier driver."""
+    submitted_unix_s: float = 0.0
+    sent: bool = False
+    """The provider may have it, so it may be charged."""
+
+
+class BatchDesk:
+    """The batches of one provider. Belongs to the driver's event loop.
+
+    Before a batch is created its content is journaled under a provisional id, and before it is polled under its
+    real one; so a driver that is killed at any moment is followed by one that finds the batch again.
+    """
+
+    def __init__(
+        self, provider: str, sender: Sender, journal: ReplyJournal, settings: BatchSettings, rng: random.Random
+    ) -> None:
+        self._provider = provider
+        self._sender = sender
+        self._journal = journal
+        self._settings = settings
+        self._rng = rng
+        self._collected: list[Ticket] = []
+        self._bytes = 0
+        self._flush: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._earlier: dict[str, Ticket] = {}
+        self._attached: asyncio.Task[None] | None = None
+        self._open: dict[str, list[Ticket]] = {}
+        self._stopped = False
+
+    @property
+    def open_batches(self) -> dict[str, int]:
+        """Batches at the provider, with how many of their requests are waited for."""
+        return {batch_id: len(tickets) for batch_id, tickets in self._open.items()}
+
+    async def claim(self, key: str) -> Ticket | None:
+        """The ticket of an earlier driver for this request, if its batch is still open. Can be claimed once."""
+        if self._attached is None:
+            self._attached = asyncio.create_task(self._attach())
+        await asyncio.shield(self._attached)
+        return self._earlier.pop(custom_id(key), None)
+
+    def submit(self, key: str, request: GenerationRequest, rehearsal_id: str, reservation_id: int | None) -> Ticket:
+        """Add a request to the batch that is being collected.
+
+        Raises:
+            GenerationStopped: the sweep is stopping.
+        """
+        if self._stopped:
+            raise GenerationStopped("the sweep is stopping")
+        entry = BatchEntry(custom_id(key), request, rehearsal_id)
+        ticket = Ticket(entry.custom_id, reservation_id, _future(), entry=entry)
+        size = len(canonical_json(request))
+        if self._collected and self._bytes + size > self._settings.most_bytes:
+            self._close_collection()
+        self._collected.append(ticket)
+        self._bytes += size
+        if self._flush is not None:
+            self._flush.cancel()
+        if len(self._collected) >= self._settings.most_requests:
+            self._close_collection()
+        else:
+            loop = asyncio.get_running_loop()
+            self._flush = loop.call_later(self._settings.linger_s, self._close_collection)
+        return ticket
+
+    def stop(self) -> None:
+        """Submit and wait for nothing more. Batches at the provider go on; the next driver picks them up."""
+        self._stopped = True
+        if self._flush is not None:
+            self._flush.cancel()
+        for task in self._tasks:
+            task.cancel()
+        for ticket in (*self._collected, *(t for tickets in self._open.values() for t in tickets)):
+            _refuse(ticket)
+        self._collected = []
+
+    async def cancel(self) -> None:
+        """Submit nothing more and ask the provider to end every open batch.
+
+        What it has done is billed; its results are still fetched.
+        """
+        if self._flush is not None:
+            self._flush.cancel()
+        collected, self._collected, self._stopped = self._collected, [], True
+        for ticket in collected:
+            _refuse(ticket)
+        await asyncio.gather(*(self._sender.cancel_batch(batch_id) for batch_id in tuple(self._open)))
+
+    # --------------------------------------------------------------------------------------------------------
+
+    def _close_collection(self) -> None:
+        tickets, self._collected, self._bytes = self._collected, [], 0
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        if tickets:
+            self._begin(self._create(tickets), tickets)
+
+    def _begin(self, work: Awaitable[None], tickets: list[Ticket]) -> None:
+        """Run ``work`` on its own; should it fail, whoever waits for one of the tickets is told."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except asyncio.CancelledError:
+                for ticket in tickets:
+                    _refuse(ticket)
+                raise
+            except Exception as error:  # noqa: BLE001 - handed on to everyone who waits
+                for ticket in tickets:
+                    if not ticket.outcome.done():
+                        ticket.outcome.set_exception(error)
+
+        task = asyncio.create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _create(self, tickets: list[Ticket]) -> None:
+        entries = [ticket.entry for ticket in tickets if ticket.entry is not None]
+        started = time.time()
+        payload = self._payload(tickets, started)
+        provisional = _PENDING + digest(payload)[:32]
+        await self._journal.put_batch(provisional, payload)
+        for ticket in tickets:
+            ticket.sent = True
+        status: BatchStatus | None = None
+        for tried in range(self._settings.call_retries + 1):
+            result = await self._sender.create_batch(entries)
+            status, failure = result.value, result.failure
+            if status is None and failure is not None and failure.may_have_charged:
+                # The answer was lost, and the batch may have been made: it is looked for before it is made again.
+                status = await self._find(started, len(tickets))
+            if status is not None or failure is None:
+                break
+            if failure.kind not in _PASSING or tried == self._settings.call_retries:
+                await self._journal.close_batch(provisional)
+                for ticket in tickets:
+                    self._resolve(ticket, BatchOutcome(ticket.custom_id, None, failure))
+                return
+            await asyncio.sleep(self._pause(tried))
+        assert status is not None
+        await self._journal.put_batch(status.batch_id, payload)
+        await self._journal.close_batch(provisional)
+        await self._follow(status.batch_id, tickets, started)
+
+    async def _follow(self, batch_id: str, tickets: list[Ticket], started: float) -> None:
+        """Poll until the batch has ended, hand its outcomes out, and close it once they are journaled."""
+        self._open[batch_id] = tickets
+        for ticket in tickets:
+            ticket.sent, ticket.submitted_unix_s = True, started
+        try:
+            while True:
+                status = await self._surely(lambda: self._sender.batch_status(batch_id))
+                if status.ended:
+                    break
+                await asyncio.sleep(self._settings.poll_s)
+            outcomes = {
+                outcome.custom_id: outcome
+                for outcome in await self._surely(lambda: self._sender.batch_outcomes(batch_id))
+            }
+            lost = Failure(FailureKind.SERVER_ERROR, "the batch's results do not contain it")
+            for ticket in tickets:
+                missing = BatchOutcome(ticket.custom_id, None, lost, again=True)
+                self._resolve(ticket, outcomes.get(ticket.custom_id, missing))
+            await asyncio.gather(*(ticket.kept.wait() for ticket in tickets))
+        finally:
+            del self._open[batch_id]
+        await self._journal.close_batch(batch_id)
+
+    async def _surely(self, call: Callable[[], Awaitable[CallResult[T]]]) -> T:
+        """The call's value, tried again while the provider cannot be reached.
+
+        Raises:
+            BatchUnreachable: it cannot, for too long, or it refuses.
+        """
+        tried = 0
+        while True:
+            result = await call()
+            if result.value is not None:
+                return result.value
+            failure = result.failure
+            if failure is None or failure.kind not in _PASSING or tried >= self._settings.call_retries:
+                raise BatchUnreachable("nothing came back" if failure is None else failure.line())
+            await asyncio.sleep(self._pause(tried))
+            tried += 1
+
+    async def _attach(self) -> None:
+        """Take up what earlier drivers left open."""
+        for batch_id, payload in (await self._journal.open_batches()).items():
+            content = json.loads(payload)
+            if content["provider"] != self._provider:
+                continue
+            started = float(content["started"])
+            tickets = [Ticket(name, reservation_id, _future()) for name, reservation_id in content["entries"]]
+            real_id = batch_id
+            if batch_id.startswith(_PENDING):
+                found = await self._find(started, len(tickets))
+                if found is None:
+                    # It was never created: its requests are bought anew.
+                    await self._journal.close_batch(batch_id)
+                    continue
+                real_id = found.batch_id
+                await self._journal.put_batch(real_id, payload)
+                await self._journal.close_batch(batch_id)
+            self._earlier.update({ticket.custom_id: ticket for ticket in tickets})
+            self._begin(self._follow(real_id, tickets, started), tickets)
+
+    async def _find(self, started: float, total: int) -> BatchStatus | None:
+        """A batch of the account that fits and that nobody here follows: what became of a lost answer."""
+        recent = await self._surely(lambda: self._sender.recent_batches(_RECENT))
+        known = set(self._open) | set(await self._journal.open_batches())
+        for status in recent:
+            fits = status.total == total and status.created_unix_s >= started - _CLOCKS_S
+            if fits and status.batch_id not in known:
+                return status
+        return None
+
+    def _payload(self, tickets: list[Ticket], started: float) -> str:
+        entries = [[ticket.custom_id, ticket.reservation_id] for ticket in tickets]
+        return json.dumps({"provider": self._provider, "started": started, "entries": entries})
+
+    def _pause(self, tried: int) -> float:
+        return float(min(self._settings.poll_s, 2**tried) * self._rng.uniform(0.5, 1.0))
+
+    @staticmethod
+    def _resolve(ticket: Ticket, outcome: BatchOutcome) -> None:
+        if not ticket.outcome.done():
+            ticket.outcome.set_result(outcome)
+        if outcome.reply is None:
+            # There is nothing to lose.
+            ticket.kept.set()
+
+
+class BatchUnreachable(Exception):
+    """The provider does not say what became of a batch."""
+
+
+def _future() -> asyncio.Future[BatchOutcome]:
+    future: asyncio.Future[BatchOutcome] = asyncio.get_running_loop().create_future()
+    # An outcome that nobody asked for (yet) is no error.
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
+
+
+def _refuse(ticket: Ticket) -> None:
+    if not ticket.outcome.done():
+        ticket.outcome.set_exception(GenerationStopped("the sweep is stopping; its batches stay open"))

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
+from orchestrator.core.money import BudgetExhausted
+from orchestrator.core.prices import Price, Rates
+from orchestrator.generate.attempts import Failure, FailureKind
+from orchestrator.generate.service import (
+    BatchSettings,
+    FatalApiError,
+    GenerationFailed,
+    GenerationService,
+    GenerationStopped,
+    Route,
+    ServiceSettings,
+)
+from tests.generate.books import ACCOUNT, Books
+from tests.generate.simulated import SimulatedSender
+from tests.generate.virtual import run
+
+MODEL = "m"
+PRICE = Price.flat(Rates(Decimal(2), Decimal(10), Decimal("0.1"), Decimal("2.5")), "test")
+REQUEST = GenerationRequest("anthropic", MODEL, "", (Message("user", "write it"),), 100)
+
+
+class Desk:
+    """A service in batch mode over a simulated provider."""
+
+    def __init__(self, sender: SimulatedSender | None = None, books: Books | None = None, **batch: Any) -> None:
+        self.sender = sender or SimulatedSender()
+        self.books = books or Books()
+        settings = ServiceSettings(retries=3, batch=BatchSettings(**batch))
+        route = Route("anthropic", self.sender, {MODEL: PRICE})
+        self.service = GenerationService([route], self.books, self.books, settings)
+
+    async def ask(self, sample: int) -> Reply:
+        return await self.service.generate(REQUEST, sample=sample, turn=0, problem_id="p", account=ACCOUNT)
+
+    async def ask_all(self, count: int) -> list[Reply | BaseException]:
+        return await asyncio.gather(*(self.ask(n) for n in range(count)), return_exceptions=True)
+
+
+def desk(main: Callable[[Desk], Coroutine[Any, Any, None]], **kwargs: Any) -> Desk:
+    async def body() -> Desk:
+        made = Desk(**kwargs)
+        await main(made)
+        await made.service.close()
+        return made
+
+    return run(body())
+
+
+def passing(message: str = "busy", *, charged: bool = False) -> Failure:
+    return Failure(FailureKind.SERVER_ERROR, message, 500, may_have_charged=charged)
+
+
+def test_requests_are_batched_matched_by_id_and_half_price() -> None:
+    async def main(d: Desk) -> None:
+        replies = await d.ask_all(50)
+        assert [type(reply) for reply in replies] == [Reply] * 50
+        assert all(isinstance(reply, Reply) and reply.batch for reply in replies)
+        order = {entry.custom_id: n for n, entry in enumerate(d.sender.batches["batch_0"].entries)}
+        for sample, reply in enumerate(replies):
+            assert isinstance(reply, Reply)
+            assert reply.text == f"batch_0 {order[REQUEST.key(sample)[:64]]}"
+            assert reply.usd == float(PRICE.cost(Usage(100, 50))) / 2
+
+    d = desk(main)
+    assert len(d.sender.batches) == 1
+    assert not d.books.batches, "a batch whose replies are all journaled is closed"
+    assert not d.books.open
+
+
+def test_the_id_is_journaled_before_the_first_poll() -> None:
+    async def main(d: Desk) -> None:
+        polled: list[list[str]] = []
+        plain = d.sender.batch_status
+
+        async def watched(batch_id: str) -> Any:
+            polled.append(list(d.books.batches))
+            return await plain(batch_id)
+
+        d.sender.batch_status = watched  # type: ignore[method-assign]
+        await d.ask_all(3)
+        # The first call is the creation's own answer.
+        assert all("batch_0" in known for known in polled[1:])
+
+    desk(main)
+
+
+def test_chunks_stay_under_the_limits() -> None:
+    async def main(d: Desk) -> None:
+        assert all(isinstance(reply, Reply) for reply in await d.ask_all(25))
+
+    d = desk(main, most_requests=10)
+    assert [len(batch.entries) for batch in d.sender.batches.values()] == [10, 10, 5]
+    d = desk(main, most_bytes=2000)
+    assert len(d.sender.batches) > 2
+
+
+def test_what_expired_or_was_not_done_is_tried_again_and_paid_once() -> None:
+    async def main(d: Desk) -> None:
+        d.sender.script_entry = lambda entry, batch_id: passing() if batch_id == "batch_0" else None
+        assert all(isinstance(reply, Reply) for reply in await d.ask_all(5))
+
+    d = desk(main)
+    assert len(d.sender.batches) == 2
+    assert (d.books.released, d.books.unsettled, len(d.books.open)) == (0, 0, 0)
+
+
+def test_entries_that_never_work_fail_and_give_their_money_back() -> None:
+    async def main(d: Desk) -> None:
+        d.sender.script_entry = lambda entry, batch_id: passing("out of order")
+        results = await d.ask_all(2)
+        assert all(isinstance(r, GenerationFailed) and "out of order" in str(r) for r in results)
+
+    d = desk(main)
+    assert len(d.sender.batches) == 4
+    assert (d.books.settled, d.books.released, len(d.books.open)) == (0, 2, 0)
+
+
+def test_a_provider_that_is_away_for_a_while_is_asked_again() -> None:
+    async def main(d: Desk) -> None:
+        calls = {"create": 0, "status": 0}
+
+        def script(call: str, number: int) -> Failure | None:
+            calls[call] += 1
+            return passing() if calls[call] in (1, 3, 4) else None
+
+        d.sender.script_batch = script
+        assert all(isinstance(reply, Reply) for reply in await d.ask_all(3))
+
+    assert len(desk(main).sender.batches) == 1
+
+
+def test_a_lost_answer_to_a_creation_does_not_buy_twice() -> None:
+    async def main(d: Desk) -> None:
+        calls = []
+
+        def script(call: str, number: int) -> Failure | None:
+            calls.append(call)
+            return passing("connection reset", charged=True) if calls.count("create") == 1 == len(calls) else None
+
+        d.sender.script_batch = script
+        assert all(isinstance(reply, Reply) for reply in await d.ask_all(3))
+
+    assert len(desk(main).sender.batches) == 1
+
+
+def test_a_refused_key_stops_the_sweep() -> None:
+    async def main(d: Desk) -> None:
+        d.sender.script_batch = lambda call, number: Failure(FailureKind.FATAL, "invalid x-api-key", 401, "req_1")
+        assert all(isinstance(result, FatalApiError) for result in await d.ask_all(3))
+
+    d = desk(main)
+    assert not d.books.open
+    assert not d.books.batches
+
+
+@pytest.mark.parametrize("crash", ["after the id", "before the id"])
+def test_the_next_driver_takes_up_an_open_batch_and_buys_nothing_twice(crash: str) -> None:
+    async def main() -> None:
+        first = Desk()
+        tasks = [asyncio.create_task(first.ask(n)) for n in range(4)]
+        await asyncio.sleep(30)
+        if crash == "before the id":
+            # As if the driver had died between the provider's answer and the journal.
+            payload = first.books.batches.pop("batch_0")
+            first.books.batches["pending:x"] = payload
+        first.service.stop()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(result, GenerationStopped) for result in results)
+        assert len(first.books.open) == 4, "the batch goes on, so its money stays set aside"
+        second = Desk(first.sender, first.books)
+        replies = await second.ask_all(6)
+        assert all(isinstance(reply, Reply) for reply in replies)
+        assert [len(batch.entries) for batch in first.sender.batches.values()] == [4, 2]
+        assert not first.books.batches
+        assert not first.books.open
+        await second.service.close()
+
+    run(main())
+
+
+def test_a_batch_that_was_never_created_is_bought_anew() -> None:
+    async def main() -> None:
+        books = Books()
+        entries = [[REQUEST.key(0)[:64], None]]
+        books.batches["pending:x"] = json.dumps({"provider": "anthropic", "started": 0.0, "entries": entries})
+        books.batches["other"] = json.dumps({"provider": "elsewhere", "started": 0.0, "entries": entries})
+        d = Desk(books=books)
+        assert isinstance((await d.ask_all(1))[0], Reply)
+        assert list(books.batches) == ["other"], "batches of other providers are left alone"
+        await d.service.close()
+
+    run(main())
+
+
+def test_cancelling_keeps_what_was_done_and_gives_the_rest_back() -> None:
+    async def main(d: Desk) -> None:
+        tasks = [asyncio.create_task(d.ask(n)) for n in range(6)]
+        await asyncio.sleep(20)
+        late = asyncio.create_task(d.ask(99))
+        await asyncio.sleep(0.5)
+        await d.service.cancel_batches()
+        await d.service.drain()
+        results = await asyncio.gather(*tasks, late, return_exceptions=True)
+        assert sum(isinstance(result, Reply) for result in results) == 3
+        assert sum(isinstance(result, GenerationStopped) for result in results) == 4
+
+    d = desk(main)
+    assert len(d.books.replies) == 3
+    assert not d.books.open
+    assert not d.books.batches
+
+
+def test_the_budget_holds_for_batches() -> None:
+    async def main(d: Desk) -> None:
+        results = await d.ask_all(40)
+        assert all(isinstance(result, Reply | BudgetExhausted) for result in results)
+        assert any(isinstance(result, BudgetExhausted) for result in results)
+
+    d = desk(main, books=Books(Decimal("0.01")))
+    assert Decimal("0.005") < d.books.settled <= Decimal("0.01")
