@@ -149,7 +149,6 @@ class PythonExecutor:
             tests={"setup": tests.setup, **told},
             entry=problem.public.entry_point,
             program=program,
-            seed=seed,
             test_seed=f"{seed}:{problem.id}",
             batch=which == "scoring",
             record=False,

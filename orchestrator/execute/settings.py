@@ -107,12 +107,15 @@ def box_spec(
         candidates = [os.path.join(place, name) for place in installed for name in (package, f"{package}.libs")]
         shown = [path for path in candidates if os.path.isdir(path)]
         read += shown
-    uid = _user(settings)
+    plain = "namespaces" in settings.without
+    uid, plain_uid = _user(plain), _user(plain=True)
     return BoxSpec(
         role=role,
         folder=folder,
         uid=uid,
         gid=os.getgid() if uid == os.getuid() else uid,
+        plain_uid=plain_uid,
+        plain_gid=os.getgid() if plain_uid == os.getuid() else plain_uid,
         preload=PRELOAD if package is None else (*PRELOAD, package),
         search=tuple(installed),
         keep_search=role == "referee",
@@ -137,10 +140,13 @@ def _beside(library: str) -> list[str]:
     return sorted({path for pattern in patterns for path in glob.glob(pattern)})
 
 
-def _user(settings: ExecutorSettings) -> int:
-    """Whom candidates run as. Root's run as an ordinary user that nobody else is, where they can."""
+def _user(plain: bool) -> int:
+    """Whom candidates run as. Root's run as an ordinary user that nobody else is, where they can.
+
+    ``plain``, without namespaces, such a user must be let in all the way to the standard library.
+    """
     own = os.getuid()
-    if own != 0 or ("namespaces" in settings.without and not _public(sysconfig.get_paths()["stdlib"])):
+    if own != 0 or (plain and not _public(sysconfig.get_paths()["stdlib"])):
         return own
     with open("/proc/self/uid_map", encoding="ascii") as lines:
         ranges = [tuple(int(n) for n in line.split()) for line in lines]

@@ -51,7 +51,6 @@ class RefereeJob:
     """``setup``, ``source`` (None for examples), ``examples``, ``calls``."""
     entry: str
     program: str
-    seed: int
     test_seed: str
     batch: bool
     """Send the recorded calls in one message."""
@@ -200,7 +199,6 @@ class Supervisor:
             "candidate": {
                 "program": job.program,
                 "entry": job.entry,
-                "seed": job.seed,
                 "discard": job.discard,
                 "limits": {
                     # Above where the supervisor stops: for programs that outrun its looks.

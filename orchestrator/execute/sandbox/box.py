@@ -9,6 +9,7 @@ specification comes as one line on standard input, whose closing tells the keepe
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import os
@@ -17,11 +18,25 @@ import shutil
 import signal
 import socket
 import sys
+import types
 from typing import Any
 
-_PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def _import_without_packages() -> None:
+    """Stand empty packages in for this one's parents, so that their own code is not run.
+
+    Everything that is imported here is carried, and partly copied, by every fork of the zygote.
+    """
+    for depth, name in enumerate(("orchestrator.execute.sandbox", "orchestrator.execute", "orchestrator")):
+        package = types.ModuleType(name)
+        package.__path__ = [os.path.abspath(os.path.join(_HERE, *[os.pardir] * depth))]
+        sys.modules[name] = package
+
+
 if __name__ == "__main__":
-    sys.path.insert(0, _PACKAGE_ROOT)
+    _import_without_packages()
 
 from orchestrator.execute.sandbox import (  # noqa: E402 - the path comes first when run as a script.
     capabilities,
@@ -57,6 +72,8 @@ def main() -> None:
     if not reason:
         reason = _keep(control, spec, namespaces.ALL)
     if reason:
+        spec = dataclasses.replace(spec, uid=spec.plain_uid, gid=spec.plain_gid)
+        os.chown(os.path.join(spec.folder, "scratch"), spec.uid, spec.gid)
         _keep(control, spec, 0, reason)
     process.kill_children()
     shutil.rmtree(spec.folder, ignore_errors=True)
@@ -216,6 +233,14 @@ def _ruleset(spec: BoxSpec, write: list[str]) -> int:
 
 def _preload(spec: BoxSpec) -> None:
     sys.path += spec.search
+    # The module ``random`` would seed itself anew in every fork, which costs more than the fork. Without it every
+    # candidate starts from the same state, which is also what makes its verdict the same every time.
+    register = os.register_at_fork
+    os.register_at_fork = lambda **_: None
+    import random
+
+    random.seed(0)
+    os.register_at_fork = register
     for name in spec.preload:
         try:
             importlib.import_module(name)
@@ -225,8 +250,8 @@ def _preload(spec: BoxSpec) -> None:
 
 def _forget_paths(spec: BoxSpec) -> None:
     """Leave no path by which a program would find this package or what is installed beside it."""
-    gone = {_PACKAGE_ROOT} if spec.keep_search else {_PACKAGE_ROOT, *spec.search}
-    sys.path[:] = [path for path in sys.path if path not in gone]
+    if not spec.keep_search:
+        sys.path[:] = [path for path in sys.path if path not in spec.search]
     sys.path_importer_cache.clear()
     sys.argv[:] = [""]
 

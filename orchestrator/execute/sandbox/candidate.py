@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import resource
 import signal
 import socket
@@ -69,7 +68,6 @@ def _settle(job: dict[str, Any], discard_fd: int) -> None:
         os.dup2(discard_fd, 1)
         os.dup2(discard_fd, 2)
     os.close(discard_fd)
-    random.seed(job["seed"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 import signal
 import time
 from collections.abc import Iterable
@@ -218,7 +217,3 @@ def _stat(pid: int) -> list[str] | None:
             return stat.read().decode("ascii", "replace").rpartition(")")[2].split()
     except OSError:
         return None
-
-
-if platform.system() != "Linux":
-    raise ImportError("the sandbox needs Linux")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -123,7 +122,7 @@ class FilterBuilder:
         Raises:
             UnsupportedMachine: no system-call table for ``machine``.
         """
-        self._machine = machine or platform.machine()
+        self._machine = machine or os.uname().machine
         number("execve", self._machine)
         self._code: list[tuple[int, int, int, int]] = []
         self._emit(_LD, _OFFSET_ARCH)
@@ -223,7 +222,7 @@ def delta_filter(policy: SyscallPolicy, pid: int | None = None, machine: str | N
         policy: what stays open.
         pid: the candidate's own process id; None: the caller's. It matters only where signals are not
             contained otherwise; elsewhere one filter serves all children.
-        machine: as ``platform.machine()`` says; None: this one.
+        machine: as ``os.uname().machine`` says; None: this one.
     """
     rules = FilterBuilder(machine)
     # Success is pretended, so that shutil.copy and its like keep working.

@@ -20,6 +20,9 @@ class BoxSpec:
     uid: int
     """Whom the box runs as; other than the caller's only where the caller is root."""
     gid: int
+    plain_uid: int
+    """Whom it runs as where the kernel refuses namespaces: the interpreter may then be readable to fewer."""
+    plain_gid: int
     preload: tuple[str, ...]
     """Modules imported before confinement; one that is not installed is left out."""
     search: tuple[str, ...]

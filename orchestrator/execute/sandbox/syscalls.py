@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from collections.abc import Iterable
 from typing import Final
 
@@ -22,7 +21,7 @@ class UnsupportedMachine(OSError):
 _COLUMNS: Final = {"x86_64": 0, "aarch64": 1}
 
 AUDIT_ARCH: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-"""What seccomp data says of the calling convention, by ``platform.machine()``."""
+"""What seccomp data says of the calling convention, by ``os.uname().machine``."""
 
 LAST_KNOWN: Final = 469
 """The highest number that this table was written against; a filter refuses what lies above."""
@@ -197,7 +196,7 @@ def number(name: str, machine: str | None = None) -> int | None:
         KeyError: the call is not in the table.
         UnsupportedMachine: the machine is not in the table.
     """
-    machine = machine or platform.machine()
+    machine = machine or os.uname().machine
     if machine not in _COLUMNS:
         raise UnsupportedMachine(f"no system-call table for {machine}")
     return NUMBERS[name][_COLUMNS[machine]]
@@ -218,7 +217,7 @@ def syscall(name: str, *args: object) -> int:
     """
     nr = number(name)
     if nr is None:
-        raise UnsupportedMachine(f"{platform.machine()} has no system call {name}")
+        raise UnsupportedMachine(f"{os.uname().machine} has no system call {name}")
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
     result = int(libc.syscall(ctypes.c_long(nr), *converted))
     if result < 0:
