@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from orchestrator.core.generation import GenerationRequest
@@ -87,6 +88,10 @@ class GenerationActor(LocalSender):
 
     async def ready(self) -> None:
         """Returns once the actor stands."""
+
+    async def pid(self) -> int:
+        """The process on its node."""
+        return os.getpid()
 
     async def usage(self) -> tuple[float, int]:
         """CPU seconds (user + system) and resident bytes of this process, for measurements."""
