@@ -11,7 +11,9 @@ import os
 import re
 import string
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from orchestrator.config.errors import ConfigError, did_you_mean, show
 from orchestrator.config.schema import Config
@@ -149,6 +151,11 @@ def check_values(config: Config) -> None:
                 f"tracking.uri={show(config.tracking.uri)} must start with sqlite:///, http:// or https:// "
                 f"(or {', '.join(_TRACKING_SCHEMES[1:4])}, file, databricks)"
             )
+        if scheme.startswith("http") and "@" in urlsplit(config.tracking.uri).netloc:
+            raise ConfigError(
+                "tracking.uri holds a password, and configurations are written to files: set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment instead"
+            )
     if config.run.results_uri is not None and "://" not in config.run.results_uri:
         raise ConfigError(
             f"run.results_uri={show(config.run.results_uri)} must be a URI such as s3://bucket/path or "
@@ -220,6 +227,14 @@ def _check_model(config: Config) -> None:
         raise ConfigError(f"model.path={show(model.path)} is for model=samples only, not for model={model.name}")
     elif model.id is None:
         raise ConfigError(f"model={model.name} needs model.id, the model's name at the API")
+    if (
+        model.kind == "anthropic"
+        and model.key_file is not None
+        and config.cluster.address is None
+        and not os.access(Path(model.key_file).expanduser(), os.R_OK)
+    ):
+        # On a cluster the file lies on the generating nodes, where only they can look.
+        raise ConfigError(f"model.key_file={model.key_file} is not there or cannot be read")
     if model.kind == "local" and model.base_url is None:
         raise ConfigError(f"model={model.name} needs model.base_url, e.g. model.base_url=http://127.0.0.1:8080")
     if model.kind != "local" and (model.usd_per_gpu_hour is not None or model.slots is not None):

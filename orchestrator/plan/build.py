@@ -106,6 +106,9 @@ def absolute_paths(config: Config) -> Config:
     model, suite = config.model, config.suite
     if model.path is not None:
         model = dataclasses.replace(model, path=_absolute(model.path))
+    if model.key_file is not None and config.cluster.address is None:
+        # On a cluster it is a path of the generating nodes, which is left as it is.
+        model = dataclasses.replace(model, key_file=_absolute(model.key_file))
     if suite.path is not None:
         suite = dataclasses.replace(suite, path=_absolute(suite.path))
     return dataclasses.replace(config, model=model, suite=suite)

@@ -67,7 +67,7 @@ def estimate(plan: Plan) -> PlanCost:
     low = high = Decimal(0)
     sources: dict[str, None] = {}
     for cell in plan.cells:
-        price = _price(cell)
+        price = None if plan.regrade is not None else _price(cell)
         batch = cell.config.generate.mode == "batch"
         if price is not None:
             sources[f"{cell.config.model.id}: {price.source}"] = None
@@ -94,7 +94,7 @@ def estimate(plan: Plan) -> PlanCost:
                     )
             if not known:
                 low += price.cost(usage, batch=batch)
-        cells.append(CellCost(cell.id, first, first * max(cell.turns, 1), shared))
+        cells.append(CellCost(cell.id, first, first * cell.turns, shared))
     return PlanCost(
         cells=tuple(cells),
         requests_low=sum(cell.requests_low - cell.shared for cell in cells),
@@ -111,7 +111,7 @@ def estimate(plan: Plan) -> PlanCost:
 def _requests(cell: Cell, plan: Plan) -> Iterator[tuple[Problem, int, GenerationRequest]]:
     """The first request of every trial of a cell that asks a model."""
     model = cell.model
-    if model is None or model.kind == "samples":
+    if model is None or model.kind == "samples" or plan.regrade is not None:
         return
     # Who answers is part of what is bought: a rehearsal's answers differ with its settings.
     who = digest(asdict(cell.config.rehearsal)) if cell.synthetic else ""

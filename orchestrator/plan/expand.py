@@ -104,6 +104,7 @@ def expand(arguments: Arguments) -> Expansion:
             notes.append(f"left out: hybrid with model={config.model.name}, which holds no answers to feedback")
             continue
         check_values(config)
+        check_secrets(config, ())
         check_together(config)
         name = _name(relevant, config, {point.id for point in points.values()})
         points[identity] = Point(name, relevant, config, "samples" in given)

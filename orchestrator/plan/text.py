@@ -40,6 +40,8 @@ def cost_lines(plan: Plan, cost: PlanCost | None = None) -> list[str]:
         plan: a checked plan.
         cost: its estimate, where it has been made already.
     """
+    if plan.regrade is not None:
+        return [f"No model is asked: the programs of {plan.regrade} are judged anew."]
     cost = cost or estimate(plan)
     if cost.requests_low == 0:
         return []
@@ -69,6 +71,8 @@ def cost_lines(plan: Plan, cost: PlanCost | None = None) -> list[str]:
                 f"budget.usd={cap:g} caps it: when that is used up the rest is not run, and can be resumed."
             )
         lines.append(f"Prices: {'; '.join(cost.sources)}.")
+    if plan.resume:
+        lines.append("This is the whole plan: what the journal holds already is not bought again.")
     return lines
 
 

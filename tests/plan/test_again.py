@@ -7,6 +7,7 @@ import pytest
 from orchestrator.config.errors import ConfigError
 from orchestrator.plan import Plan, load_plan
 from orchestrator.plan.store import write_plan
+from orchestrator.plan.text import plan_text
 
 
 def begun(folder: Path, *words: str) -> Plan:
@@ -24,6 +25,7 @@ def test_resuming_is_the_same_plan_in_the_same_folder(tmp_path: Path) -> None:
     assert again.run_dir == tmp_path / "run"
     assert again.digest == plan.digest
     assert again.cells == plan.cells
+    assert "is not bought again" in " ".join(plan_text(again, 100).split())
 
 
 def test_how_it_is_carried_out_may_change(tmp_path: Path) -> None:
@@ -97,6 +99,9 @@ def test_regrading_is_a_new_run_over_the_same_programs(tmp_path: Path) -> None:
     assert [cell.id for cell in again.cells] == [cell.id for cell in plan.cells]
     assert {cell.config.execute.limits.cpu_s for cell in again.cells} == {9.0}
     assert again.digest != plan.digest
+    text = " ".join(plan_text(again, 100).split())
+    assert "No model is asked" in text
+    assert "requests;" not in text
 
 
 def test_regrading_on_another_card(tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def test_with_a_key_the_model_itself_is_asked(monkeypatch: pytest.MonkeyPatch, t
     assert not any(cell.stand_in for cell in plan.cells)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "  ")
     assert load_plan(["limit=1"]).synthetic
-    assert not load_plan(["limit=1", f"model.key_file={tmp_path / 'key'}"]).synthetic
+    (tmp_path / "key").write_text("not-a-real-key")
+    assert not load_plan(["limit=1", "model.key_file=key"]).synthetic
 
 
 def test_rehearsal_by_name_is_synthetic_and_stands_in_for_nobody() -> None:

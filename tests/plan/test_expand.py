@@ -147,6 +147,15 @@ def test_what_cannot_work_is_refused(words: tuple[str, ...], fragment: str) -> N
     assert fragment in str(caught.value)
 
 
+def test_a_key_in_any_option_of_an_axis_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("id: ${oc.env:ANTHROPIC_API_KEY}\n")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-that-must-not-leak")
+    with pytest.raises(ConfigError, match="API key") as caught:
+        expanded("--config-dir", str(tmp_path), "axes.model=[sonnet,mine]")
+    assert "must-not-leak" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["humaneval", "gpu", "workloads", "article", "headline", "smoke"])
 def test_every_sweep_that_ships_expands(name: str) -> None:
     expansion = expanded(f"+sweep={name}")
