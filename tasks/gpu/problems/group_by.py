@@ -61,15 +61,17 @@ def solve(keys, values, groups, out):
 
 _CUPY = """
 import cupy as cp
-import cupyx
 
 def solve(keys, values, groups, out):
     count, mean, largest = out
     count[...] = cp.bincount(keys, minlength=groups)
     mean[...] = cp.bincount(keys, weights=values, minlength=groups) / cp.maximum(count, 1)
-    largest[...] = -cp.inf
-    cupyx.scatter_max(largest, keys, values)
-    largest[count == 0] = 0
+    # By value, then stably by key: each group's largest value is its last. (CuPy's atomic maximum of doubles
+    # goes through float32.)
+    order = cp.argsort(values)
+    order = order[cp.argsort(keys[order], kind="stable")]
+    last = cp.maximum(cp.cumsum(count) - 1, 0)
+    largest[...] = cp.where(count > 0, values[order[last]], 0)
 """
 
 _CUDA = """
