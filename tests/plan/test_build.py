@@ -189,3 +189,17 @@ def test_the_digest_tells_identical_plans() -> None:
     ):
         rest = ["+sweep=humaneval"] if change == "limit=4" else words
         assert load_plan([*rest, change]).digest != same, change
+
+
+def test_the_articles_workloads_are_problems_of_the_gpu_suite() -> None:
+    (cell,) = load_plan(["+sweep=workloads"]).cells
+    assert cell.system == "execute_only"
+    assert cell.needs_gpu
+    assert {"gpu/gram", "gpu/atb", "gpu/train_linear"} <= {*cell.problems}
+    article = load_plan(["+sweep=article"])
+    assert [(each.axes["suite"], each.system) for each in article.cells if each.axes["suite"] == "workloads"] == [
+        ("workloads", "generate_only"),
+        ("workloads", "execute_only"),
+        ("workloads", "hybrid"),
+    ]
+    assert all(each.problems == cell.problems for each in article.cells if each.axes["suite"] == "workloads")
