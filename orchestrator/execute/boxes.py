@@ -53,6 +53,8 @@ class Standing:
     uid: int
     size_bytes: int
     """The inner process's own address space."""
+    resident_bytes: int
+    """Of which so much in memory: what a fork of it starts with."""
 
 
 class Box:

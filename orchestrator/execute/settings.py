@@ -29,10 +29,9 @@ SYSTEM: Final = (
 """Programs and libraries of the system; nothing under /etc that says who lives here."""
 DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 PRELOAD: Final = (
-    "abc", "array", "bisect", "cmath", "collections.abc", "contextlib", "copy", "dataclasses",
-    "datetime", "decimal", "enum", "fractions", "functools", "heapq", "io", "itertools", "json", "math",
-    "numbers", "operator", "random", "re", "statistics", "string", "struct", "textwrap", "time",
-    "typing",
+    "abc", "array", "bisect", "cmath", "collections.abc", "contextlib", "copy", "enum", "functools",
+    "heapq", "io", "itertools", "math", "numbers", "operator", "random", "re", "string", "struct",
+    "time", "typing",
 )  # fmt: skip
 """What solutions usually import. More would make every fork dearer."""
 UID_BASE: Final = 700_000_000

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import marshal
 import os
 import select
 import signal
@@ -19,8 +20,8 @@ from typing import Any, Final, Literal
 
 from orchestrator.core.problems import Limits
 from orchestrator.execute.boxes import Box, BoxFailed, start_box
-from orchestrator.execute.sandbox import process
-from orchestrator.execute.sandbox.protocol import Channel, ChannelClosed, ProtocolError, dump, encode, frame, load
+from orchestrator.execute.sandbox import process, rlimits
+from orchestrator.execute.sandbox.protocol import Channel, ChannelClosed, ProtocolError, frame, load
 from orchestrator.execute.sandbox.referee import MOST_JOB_BYTES
 from orchestrator.execute.sandbox.usage import Usage, family_usage
 from orchestrator.execute.settings import ExecutorSettings
@@ -82,7 +83,6 @@ class _Candidate:
     channel: socket.socket
     output: int
     pidfd: int = -1
-    pid: int = -1
 
 
 class Supervisor:
@@ -182,12 +182,10 @@ class Supervisor:
         if message != b"P" or not descriptors:
             raise BoxFailed("the zygote did not fork")
         candidate.pidfd = descriptors[0]
-        candidate.pid = process.host_pid(candidate.pidfd)
 
     def _send(self, job: RefereeJob, limits: Limits, zygote: Box, candidate: _Candidate) -> None:
         """Give the program and the candidate's channel to the referee."""
         known = job.key in self._known
-        size = zygote.standing.size_bytes + limits.address_space_bytes
         message = {
             "key": job.key,
             "tests": None if known else job.tests,
@@ -200,21 +198,24 @@ class Supervisor:
                 "program": job.program,
                 "entry": job.entry,
                 "discard": job.discard,
-                "limits": {
-                    # Above where the supervisor stops: for programs that outrun its looks.
-                    "cpu_s": 2 * limits.cpu_s + 2,
-                    "address_space_bytes": size,
-                    "file_bytes": limits.file_bytes,
-                    "open_files": limits.open_files,
-                    "processes": limits.processes if _counts_processes(zygote) else None,
-                },
+                "limits": rlimits.pairs(
+                    rlimits.ResourceLimits(
+                        # Above where the supervisor stops: for programs that outrun its looks.
+                        cpu_s=2 * limits.cpu_s + 2,
+                        address_space_bytes=zygote.standing.size_bytes + limits.address_space_bytes,
+                        file_bytes=limits.file_bytes,
+                        open_files=limits.open_files,
+                        processes=limits.processes if _counts_processes(zygote) else None,
+                        stack_bytes=None,
+                    )
+                ),
             },
         }
-        text = frame(dump(encode(message)))
+        text = frame(marshal.dumps(message))
         self._dropped = []
         self._remember(job.key, len(text))
         channel = self._require_channel()
-        socket.send_fds(channel.socket, [b"J"], [candidate.channel.fileno()])
+        socket.send_fds(self._require_referee().control, [b"J"], [candidate.channel.fileno()])
         channel.send(text)
         # From now on only the referee holds this end, so that the candidate's end is seen there at once.
         candidate.channel.close()
@@ -223,8 +224,10 @@ class Supervisor:
         output = _Output(candidate.output, watch.limits.output_bytes)
         poll = select.poll()
         channel = self._require_channel()
-        for descriptor in (channel.socket.fileno(), zygote.control.fileno(), candidate.output):
+        for descriptor in (channel.descriptor, zygote.control.fileno()):
             poll.register(descriptor, select.POLLIN)
+        if not watch.discard:
+            poll.register(candidate.output, select.POLLIN)
         end: dict[str, Any] | None = None
         look_at = began + _FIRST_LOOK_S
         killed_at: float | None = None
@@ -233,11 +236,11 @@ class Supervisor:
             ready = [descriptor for descriptor, _ in poll.poll(max(0.0, look_at - time.monotonic()) * 1000)]
             if candidate.output in ready and not output.drain():
                 poll.unregister(candidate.output)
-            if channel.socket.fileno() in ready and not referee_over:
+            if channel.descriptor in ready and not referee_over:
                 referee_over = self._hear(channel, seen)
                 if referee_over:
                     seen.wall_s = time.monotonic() - began
-                    poll.unregister(channel.socket.fileno())
+                    poll.unregister(channel.descriptor)
             if zygote.control.fileno() in ready and end is None:
                 end = _ended(zygote)
                 poll.unregister(zygote.control.fileno())
@@ -256,13 +259,14 @@ class Supervisor:
             if not referee_over and watch.referee_overdue():
                 seen.stop = seen.stop or "referee"
                 referee_over = True
-                poll.unregister(channel.socket.fileno())
+                poll.unregister(channel.descriptor)
                 if end is None and killed_at is None:
                     killed_at = _kill(candidate)
         if seen.reply is None:
             seen.wall_s = time.monotonic() - began
-        output.drain()
-        seen.output = output.text()
+        if not watch.discard:
+            output.drain()
+            seen.output = output.text()
         self._settle(seen, end, watch)
 
     def _settle(self, seen: Observation, end: dict[str, Any], watch: _Watch) -> None:
@@ -296,7 +300,7 @@ class Supervisor:
 
     def _start_referee(self) -> None:
         self._referee = start_box(self._settings, "referee")
-        self._channel = Channel(self._referee.control, MOST_JOB_BYTES)
+        self._channel = Channel(self._referee.control.fileno(), MOST_JOB_BYTES)
 
     def _stop_referee(self) -> None:
         self._known.clear()
@@ -333,12 +337,13 @@ class _Watch:
 
     def __init__(self, zygote: Box, referee: Box, candidate: _Candidate, limits: Limits, job: RefereeJob) -> None:
         self.limits = limits
+        self.discard = job.discard
         self.most = Usage(0.0, 0, 0)
         """The most that any look saw."""
         self._zygote = zygote
         self._referee = referee
         self._candidate = candidate
-        self._shared = process.resident_bytes(candidate.pid) or 0
+        self._pid: int | None = None
         self._count = not _counts_processes(zygote)
         self._referee_began = process.cpu_seconds(referee.pid) or 0.0
         self._referee_limit = max(_REFEREE_CPU_S, 10 * job.referee_cpu_s)
@@ -346,9 +351,11 @@ class _Watch:
     def look(self, elapsed_s: float) -> Stop | None:
         """Return which limit is passed, if any."""
         # Orphans become the zygote's children, so its descendants are all there is.
-        family = {self._candidate.pid, *process.descendants(self._zygote.pid)}
-        now = family_usage(family, self._shared)
-        cpu = max(now.cpu_s, process.cpu_seconds(self._candidate.pid) or 0.0)
+        if self._pid is None:
+            self._pid = process.host_pid(self._candidate.pidfd)
+        family = {self._pid, *process.descendants(self._zygote.pid)}
+        now = family_usage(family, self._zygote.standing.resident_bytes)
+        cpu = max(now.cpu_s, process.cpu_seconds(self._pid) or 0.0)
         self.most = Usage(
             max(self.most.cpu_s, cpu),
             max(self.most.resident_bytes, now.resident_bytes),

@@ -9,7 +9,6 @@ specification comes as one line on standard input, whose closing tells the keepe
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 import os
@@ -72,7 +71,7 @@ def main() -> None:
     if not reason:
         reason = _keep(control, spec, namespaces.ALL)
     if reason:
-        spec = dataclasses.replace(spec, uid=spec.plain_uid, gid=spec.plain_gid)
+        spec = spec._replace(uid=spec.plain_uid, gid=spec.plain_gid)
         os.chown(os.path.join(spec.folder, "scratch"), spec.uid, spec.gid)
         _keep(control, spec, 0, reason)
     process.kill_children()
@@ -166,7 +165,7 @@ def _serve(control: socket.socket, spec: BoxSpec, flags: int, reason: str) -> No
     os.chdir(scratch)
     shared_memory = _SHARED_MEMORY if flags and spec.role == "zygote" else ""
     version = 0 if "landlock" in spec.without else landlock.abi()
-    ruleset = _ruleset(spec, [scratch, *filter(None, [shared_memory])]) if version else -1
+    ruleset = _ruleset(spec, flags, [scratch, *filter(None, [shared_memory])]) if version else -1
     policy = None
     if "seccomp" not in spec.without:
         policy = seccomp.SyscallPolicy(
@@ -175,7 +174,7 @@ def _serve(control: socket.socket, spec: BoxSpec, flags: int, reason: str) -> No
             processes=spec.role == "zygote",
             execute=spec.role == "zygote",
         )
-    size = _size_bytes()
+    size, resident = _size_bytes()
     if spec.role == "referee":
         if ruleset >= 0:
             landlock.restrict_self(ruleset)
@@ -193,6 +192,7 @@ def _serve(control: socket.socket, spec: BoxSpec, flags: int, reason: str) -> No
             "seccomp": policy is not None,
             "uid": os.getuid(),
             "size_bytes": size,
+            "resident_bytes": resident,
         },
     )
     _silence()
@@ -212,9 +212,11 @@ def _serve(control: socket.socket, spec: BoxSpec, flags: int, reason: str) -> No
     )
 
 
-def _size_bytes() -> int:
+def _size_bytes() -> tuple[int, int]:
+    """Address space and resident set of this process."""
     with open("/proc/self/statm", encoding="utf-8") as statm:
-        return int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        size, resident = (int(pages) * os.sysconf("SC_PAGE_SIZE") for pages in statm.read().split()[:2])
+    return size, resident
 
 
 def _report(control: socket.socket, standing: dict[str, Any]) -> None:
@@ -224,7 +226,10 @@ def _report(control: socket.socket, standing: dict[str, Any]) -> None:
     os.close(pidfd)
 
 
-def _ruleset(spec: BoxSpec, write: list[str]) -> int:
+def _ruleset(spec: BoxSpec, flags: int, write: list[str]) -> int:
+    if flags:
+        # What is hidden is not mounted here, and every fork pays for every rule.
+        return landlock.ruleset(read=spec.read, write=write, devices=spec.devices)
     hidden = [path for path in spec.hidden if path not in spec.shown]
     read = [*landlock.expand(spec.read, hidden), *spec.shown]
     # Importing lists the folders on the path; of hidden ones no more than names is seen.

@@ -11,8 +11,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from orchestrator.execute.sandbox.process import fork_into
 from orchestrator.execute.sandbox.syscalls import libc, syscall
@@ -55,8 +54,7 @@ _LOCKED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(NamedTuple):
     """The file tree of a sandbox. Every path is the same inside as outside."""
 
     at: str

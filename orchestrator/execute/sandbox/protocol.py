@@ -28,7 +28,7 @@ equals nothing.
 from __future__ import annotations
 
 import json
-import socket
+import os
 import struct
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
@@ -104,11 +104,15 @@ def load(text: bytes) -> Any:
         ProtocolError: the bytes are no such text.
     """
     try:
-        return json.loads(text, object_hook=_untag)
+        decoded = text.decode("utf-8")
+        value, end = _PARSER.raw_decode(decoded)
     except ProtocolError:
         raise
     except (ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
         raise ProtocolError(f"{type(error).__name__} in a frame") from error
+    if end != len(decoded):
+        raise ProtocolError("more than one value in a frame")
+    return value
 
 
 def frame(text: bytes) -> bytes:
@@ -117,10 +121,10 @@ def frame(text: bytes) -> bytes:
 
 
 class Channel:
-    """Frames over a stream socket, read through a buffer."""
+    """Frames over the descriptor of a stream socket, read through a buffer."""
 
-    def __init__(self, connection: socket.socket, most_bytes: int = MOST_BYTES) -> None:
-        self.socket = connection
+    def __init__(self, descriptor: int, most_bytes: int = MOST_BYTES) -> None:
+        self.descriptor = descriptor
         self._most = most_bytes
         self._buffer = bytearray()
 
@@ -130,9 +134,11 @@ class Channel:
         Raises:
             ChannelClosed: the other side is gone.
         """
+        data = memoryview(frames[0] if len(frames) == 1 else b"".join(frames))
         try:
-            self.socket.sendall(b"".join(frames))
-        except (BrokenPipeError, ConnectionError) as error:
+            while data:
+                data = data[os.write(self.descriptor, data) :]
+        except ConnectionError as error:
             raise ChannelClosed("closed while sending") from error
 
     def receive(self) -> bytes:
@@ -152,14 +158,10 @@ class Channel:
         """True while bytes that have been read wait to be taken."""
         return bool(self._buffer)
 
-    def close(self) -> None:
-        """Close the socket."""
-        self.socket.close()
-
     def _take(self, size: int) -> bytes:
         while len(self._buffer) < size:
             try:
-                got = self.socket.recv(max(65536, min(size - len(self._buffer), 1 << 20)))
+                got = os.read(self.descriptor, max(65536, min(size - len(self._buffer), 1 << 20)))
             except ConnectionError as error:
                 raise ChannelClosed("closed while receiving") from error
             if not got:
@@ -316,3 +318,6 @@ def _untag(tagged: dict[str, object]) -> object:
     if decoder is None:
         raise ProtocolError("an unknown tag")
     return decoder(value)
+
+
+_PARSER: Final = json.JSONDecoder(object_hook=_untag)

@@ -7,16 +7,17 @@ descriptor of a candidate's channel, and answers one result frame (for feedback 
 
 from __future__ import annotations
 
+import marshal
+import os
 import random
 import socket
 import sys
 import time
-from dataclasses import dataclass
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from orchestrator.execute.sandbox.candidate import parse_reply
-from orchestrator.execute.sandbox.protocol import Channel, ChannelClosed, ProtocolError, dump, encode, frame, load
+from orchestrator.execute.sandbox.protocol import Channel, ChannelClosed, ProtocolError, dump, encode, frame
 from orchestrator.execute.sandbox.proxy import CandidateError, Ended, Opaque, Proxy, Unsendable
 
 __all__ = ["MOST_JOB_BYTES", "serve"]
@@ -27,8 +28,7 @@ _MOST_GOT: Final = 2000
 _RECURSION: Final = sys.getrecursionlimit()
 
 
-@dataclass(frozen=True)
-class _Tests:
+class _Tests(NamedTuple):
     """One problem's tests, compiled, with the recorded calls as they are sent."""
 
     setup: CodeType
@@ -38,8 +38,7 @@ class _Tests:
     batch: bytes
 
 
-@dataclass
-class _Result:
+class _Result(NamedTuple):
     verdict: str
     reason: str
     tainted: bool = False
@@ -48,20 +47,22 @@ class _Result:
 
 def serve(control: socket.socket) -> None:
     """Work on jobs until the supervisor closes its end."""
-    channel = Channel(control, MOST_JOB_BYTES)
+    channel = Channel(control.fileno(), MOST_JOB_BYTES)
     known: dict[str, _Tests] = {}
     while True:
         try:
             _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not descriptors:
                 return
-            job = load(channel.receive())
+            job = marshal.loads(channel.receive())
         except (ChannelClosed, ConnectionError):
             return
-        with socket.socket(fileno=descriptors[0]) as connection:
-            for key in job["drop"]:
-                known.pop(key, None)
-            result = _work(channel, Channel(connection), job, known)
+        for key in job["drop"]:
+            known.pop(key, None)
+        try:
+            result = _work(channel, Channel(descriptors[0]), job, known)
+        finally:
+            os.close(descriptors[0])
         channel.send(frame(dump(encode(result))))
 
 
@@ -75,8 +76,8 @@ def _work(control: Channel, candidate: Channel, job: dict[str, Any], known: dict
         tests = known[job["key"]]
         greeting = parse_reply(candidate.receive())[1:]
         recorded = tests.calls if job["batch"] else []
-        order = frame(dump(encode({**job["candidate"], "calls": len(recorded)})))
-        candidate.send(order, *([tests.batch] if recorded else []))
+        order = marshal.dumps({**job["candidate"], "calls": len(recorded)})
+        candidate.send(frame(order), *([tests.batch] if recorded else []))
     except (ChannelClosed, ProtocolError):
         # The program is run only once all of this has arrived, so it cannot be its doing.
         result = _Result("unstarted", "ended before the program was sent")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import resource
-from dataclasses import dataclass
+from typing import NamedTuple
 
-__all__ = ["ResourceLimits", "apply"]
+__all__ = ["ResourceLimits", "apply", "pairs"]
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceLimits:
+class ResourceLimits(NamedTuple):
     """What the kernel itself enforces; None leaves a limit as it is."""
 
     cpu_s: float | None = None
@@ -27,13 +26,13 @@ class ResourceLimits:
     """Set, so that deep recursion ends at the same depth on every machine."""
 
 
-def apply(limits: ResourceLimits) -> None:
-    """Set soft and hard limits alike (as PID 1 of a namespace a process ignores what a soft limit sends).
+def pairs(limits: ResourceLimits) -> list[tuple[int, int]]:
+    """Return which limit is to be set to what; what is above this process's hard limit becomes the hard limit.
 
-    A limit above the present hard limit becomes the hard limit. Core dumps are always off.
+    Core dumps are always off.
     """
     cpu = None if limits.cpu_s is None else math.ceil(limits.cpu_s)
-    for which, value in (
+    wanted = (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_AS, limits.address_space_bytes),
@@ -42,9 +41,16 @@ def apply(limits: ResourceLimits) -> None:
         (resource.RLIMIT_NOFILE, limits.open_files),
         (resource.RLIMIT_NPROC, limits.processes),
         (resource.RLIMIT_STACK, limits.stack_bytes),
-    ):
-        if value is None:
-            continue
-        hard = resource.getrlimit(which)[1]
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(which, (bound, bound))
+    )
+    found: list[tuple[int, int]] = []
+    for which, value in wanted:
+        if value is not None:
+            hard = resource.getrlimit(which)[1]
+            found.append((which, value if hard == resource.RLIM_INFINITY else min(value, hard)))
+    return found
+
+
+def apply(limits: ResourceLimits) -> None:
+    """Set soft and hard limits alike (as PID 1 of a namespace a process ignores what a soft limit sends)."""
+    for which, value in pairs(limits):
+        resource.setrlimit(which, (value, value))

@@ -12,14 +12,23 @@ import errno
 import os
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from orchestrator.execute.sandbox.landlock import SCOPES_ABI
 from orchestrator.execute.sandbox.process import prctl
 from orchestrator.execute.sandbox.syscalls import AUDIT_ARCH, LAST_KNOWN, number, numbers
 
-__all__ = ["ALLOW", "KILL", "FilterBuilder", "SyscallPolicy", "base_filter", "delta_filter", "fail", "install"]
+__all__ = [
+    "ALLOW",
+    "KILL",
+    "FilterBuilder",
+    "InstallableFilter",
+    "SyscallPolicy",
+    "base_filter",
+    "delta_filter",
+    "fail",
+    "install",
+]
 
 ALLOW: Final = 0x7FFF0000
 KILL: Final = 0x80000000
@@ -79,8 +88,7 @@ _RINGS = _words("io_uring_setup io_uring_enter io_uring_register clone3")
 _MEMORY_FILES = _words("memfd_create memfd_secret")
 
 
-@dataclass(frozen=True, slots=True)
-class SyscallPolicy:
+class SyscallPolicy(NamedTuple):
     """What a filter must leave open; the defaults are those of a plain Python candidate."""
 
     landlock_abi: int = 0
@@ -248,12 +256,27 @@ def delta_filter(policy: SyscallPolicy, pid: int | None = None, machine: str | N
     return rules.build()
 
 
+class InstallableFilter:
+    """A filter laid out in memory beforehand, so that a fork has one call to make."""
+
+    def __init__(self, program: bytes) -> None:
+        self._code = ctypes.create_string_buffer(program, len(program))
+        self._holder = _Program(len(program) // 8, ctypes.addressof(self._code))
+        self._address = ctypes.addressof(self._holder)
+
+    def install(self) -> None:
+        """Put the calling thread under the filter, for good. Needs no-new-privileges.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        prctl(_PR_SET_SECCOMP, _MODE_FILTER, self._address)
+
+
 def install(program: bytes) -> None:
     """Put the calling thread under the filter, for good. Needs no-new-privileges.
 
     Raises:
         OSError: the kernel refused.
     """
-    code = ctypes.create_string_buffer(program, len(program))
-    holder = _Program(len(program) // 8, ctypes.addressof(code))
-    prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(holder))
+    InstallableFilter(program).install()

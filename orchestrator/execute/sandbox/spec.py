@@ -1,17 +1,18 @@
-"""What a sandbox process is told when it starts; plain data, as one line of JSON on its standard input."""
+"""What a sandbox process is told when it starts; plain data, as one line of JSON on its standard input.
+
+Here and in the other modules that a zygote carries, records are named tuples: ``dataclasses`` would bring
+``inspect`` and two megabytes with it, for every fork to copy the tables of.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 __all__ = ["BoxSpec"]
 
 
-@dataclass(frozen=True, slots=True)
-class BoxSpec:
+class BoxSpec(NamedTuple):
     """One box: a keeper outside, and inside a zygote that forks candidates, or a referee."""
 
     role: Literal["zygote", "referee"]
@@ -42,7 +43,7 @@ class BoxSpec:
 
     def dump(self) -> bytes:
         """Serialise, as one line."""
-        return json.dumps(dataclasses.asdict(self)).encode() + b"\n"
+        return json.dumps(self._asdict()).encode() + b"\n"
 
     @classmethod
     def load(cls, text: bytes) -> BoxSpec:

@@ -15,10 +15,9 @@ import os
 import select
 import signal
 import socket
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from orchestrator.execute.sandbox import candidate, landlock, process, seccomp
+from orchestrator.execute.sandbox import candidate, landlock, process, rlimits, seccomp
 from orchestrator.execute.sandbox.cleanup import empty_folder
 
 __all__ = ["Confinement", "serve"]
@@ -28,8 +27,7 @@ _DISCARD = 4
 _WORK = "work"
 
 
-@dataclass(frozen=True, slots=True)
-class Confinement:
+class Confinement(NamedTuple):
     """What the box has set up, and each candidate is put under."""
 
     scratch: str
@@ -48,7 +46,9 @@ def serve(control: socket.socket, box: Confinement) -> None:
     """Fork candidates until the supervisor closes its end, then leave nothing behind."""
     delta = None
     if box.policy is not None and box.policy.signals_contained:
-        delta = seccomp.delta_filter(box.policy)
+        delta = seccomp.InstallableFilter(seccomp.delta_filter(box.policy))
+    # What every candidate is held to alike is inherited.
+    rlimits.apply(rlimits.ResourceLimits())
     end_family = _end_namespace if box.own_pids else process.kill_children
     # What is there now will not change: keep the collector from touching, and so copying, its pages in children.
     gc.collect()
@@ -68,9 +68,7 @@ def serve(control: socket.socket, box: Confinement) -> None:
         orderly = _watch(control, pid)
         status, usage = _reap(pid)
         strays = end_family()
-        for folder in filter(None, (box.scratch, box.shared_memory)):
-            with contextlib.suppress(OSError):
-                empty_folder(folder)
+        _clear(box)
         if not orderly:
             return
         end = {"status": status, "cpu_s": usage[0] + strays, "peak_bytes": usage[1]}
@@ -78,6 +76,14 @@ def serve(control: socket.socket, box: Confinement) -> None:
             control.send(b"E" + json.dumps(end).encode())
         except ConnectionError:
             return
+
+
+def _clear(box: Confinement) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.join(box.scratch, _WORK))
+    for folder in filter(None, (box.scratch, box.shared_memory)):
+        with contextlib.suppress(OSError):
+            empty_folder(folder)
 
 
 def _watch(control: socket.socket, pid: int) -> bool:
@@ -121,7 +127,9 @@ def _end_namespace() -> float:
     return used
 
 
-def _become_candidate(box: Confinement, delta: bytes | None, channel: int, output: int) -> NoReturn:
+def _become_candidate(
+    box: Confinement, delta: seccomp.InstallableFilter | None, channel: int, output: int
+) -> NoReturn:
     """Confine this forked process and serve as a candidate; never returns."""
     try:
         _confine(box, delta, channel, output)
@@ -130,9 +138,11 @@ def _become_candidate(box: Confinement, delta: bytes | None, channel: int, outpu
         os._exit(0)
 
 
-def _confine(box: Confinement, delta: bytes | None, channel: int, output: int) -> None:
+def _confine(box: Confinement, delta: seccomp.InstallableFilter | None, channel: int, output: int) -> None:
     os.setsid()
-    process.die_with_parent()
+    if not box.own_pids:
+        # The first process of a PID namespace takes all others with it.
+        process.die_with_parent()
     work = os.path.join(box.scratch, _WORK)
     os.mkdir(work, 0o700)
     os.chdir(work)
@@ -143,5 +153,7 @@ def _confine(box: Confinement, delta: bytes | None, channel: int, output: int) -
     for source, target in ((output, 1), (output, 2), (channel, _CHANNEL), (0, _DISCARD)):
         os.dup2(source, target, inheritable=target <= 2)
     os.closerange(_DISCARD + 1, 1 << 16)
-    if box.policy is not None:
-        seccomp.install(delta or seccomp.delta_filter(box.policy))
+    if delta is not None:
+        delta.install()
+    elif box.policy is not None:
+        seccomp.install(seccomp.delta_filter(box.policy))
