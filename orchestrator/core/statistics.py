@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 CONFIDENCE = 0.95
+FEW = 5
 RESAMPLES = 4000
 """Enough that the ends of a 95% interval move by less than a tenth of its width between seeds."""
 
@@ -77,8 +78,10 @@ def selected_at_k(samples: Sequence[tuple[float, bool]], k: int) -> float | None
     return value
 
 
-def wilson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def wilson(k: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Wilson's score interval for ``k`` successes in ``n`` independent tries; (0, 1) when ``n`` is 0.
+
+    ``k`` may be the sum of shares of success, one for each try.
 
     Raises:
         ValueError: unless ``0 <= k <= n`` and ``0 < confidence < 1``.
@@ -93,8 +96,8 @@ def wilson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float
     centre = (rate + z * z / (2 * n)) / scale
     half = z / scale * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     # At the two ends the formula is exactly 0 and 1; floating point misses them by an ulp.
-    low = 0.0 if k == 0 else max(0.0, centre - half)
-    high = 1.0 if k == n else min(1.0, centre + half)
+    low = 0.0 if k <= 0 else max(0.0, centre - half)
+    high = 1.0 if k >= n else min(1.0, centre + half)
     return low, high
 
 
@@ -105,27 +108,44 @@ def bootstrap_mean(
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of ``values``, one value a problem.
+    """Bootstrap interval of the mean of ``values``, one value a problem: bias-corrected and accelerated (BCa).
 
-    Problems are drawn with replacement, so the interval says what another set of such problems might give.
-    Where all values are 0, or all are 1, resampling sees no spread at all and would claim certainty; Wilson's
-    interval over as many problems is returned instead.
+    Problems are drawn with replacement, so the interval says what another set of such problems might give. Plain
+    percentiles would be too narrow for rates near 0 or 1, whose values are skewed.
+    Where the values of problems add up to fewer than five successes or five failures, resampling sees too little
+    of the spread (none, if all are 0 or all are 1) and would claim too much; the result is then Wilson's interval
+    over as many problems, which is careful, since no values in 0..1 spread more than zeros and ones.
 
     Args:
-        values: one number a problem, e.g. its pass@k.
+        values: one number in 0..1 a problem, e.g. its pass@k.
         seed: of the generator; equal seeds give equal intervals.
 
     Raises:
-        ValueError: for no values, or a confidence outside (0, 1).
+        ValueError: for no values, values outside 0..1, or a confidence outside (0, 1).
     """
     import numpy as np
 
     if not values or not 0 < confidence < 1:
         raise ValueError("the bootstrap needs at least one value and 0 < confidence < 1")
     data = np.asarray(values, dtype=np.float64)
-    if np.all(data == 0.0) or np.all(data == 1.0):
-        return wilson(int(data.sum()), len(data), confidence)
-    return _bootstrap(data, lambda draws: draws.mean(axis=1), seed, confidence, resamples)
+    if data.min() < 0 or data.max() > 1:
+        raise ValueError("this bootstrap is for shares: every value must lie in 0..1")
+    if min(data.sum(), (1 - data).sum()) < FEW:
+        return wilson(min(float(data.sum()), len(data)), len(data), confidence)
+    means = _resample(data, lambda draws: draws.mean(axis=1), seed, resamples)
+    normal = NormalDist()
+    # Ties count half: the mean of a few values falls on the observed mean quite often.
+    below = float(np.mean(means < data.mean()) + np.mean(means == data.mean()) / 2)
+    bias = normal.inv_cdf(min(max(below, 1 / resamples), 1 - 1 / resamples))
+    deviations = data - data.mean()
+    spread = float((deviations**2).sum())
+    acceleration = float((deviations**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+    ends = []
+    for share in ((1 - confidence) / 2, (1 + confidence) / 2):
+        moved = bias + normal.inv_cdf(share)
+        ends.append(normal.cdf(bias + moved / (1 - acceleration * moved)))
+    low, high = np.quantile(means, ends)
+    return float(low), float(high)
 
 
 def bootstrap_median(
@@ -141,23 +161,20 @@ def bootstrap_median(
     if not values or not 0 < confidence < 1:
         raise ValueError("the bootstrap needs at least one value and 0 < confidence < 1")
     data = np.asarray(values, dtype=np.float64)
-    return _bootstrap(data, lambda draws: np.median(draws, axis=1), seed, confidence, resamples)
+    medians = _resample(data, lambda draws: np.median(draws, axis=1), seed, resamples)
+    low, high = np.quantile(medians, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
 
 
-def _bootstrap(
-    data: Array, of: Callable[[Array], Array], seed: int, confidence: float, resamples: int
-) -> tuple[float, float]:
+def _resample(data: Array, of: Callable[[Array], Array], seed: int, resamples: int) -> Array:
+    """``of`` applied to each of ``resamples`` draws with replacement, as one array."""
     import numpy as np
 
     generator = np.random.default_rng(seed)
     # In blocks, so that many problems do not need a matrix of problems x resamples at once.
     block = max(1, min(resamples, 2_000_000 // len(data)))
-    found: list[float] = []
-    while len(found) < resamples:
-        picks = generator.integers(0, len(data), size=(min(block, resamples - len(found)), len(data)))
-        found.extend(of(data[picks]).tolist())
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    sizes = [min(block, resamples - start) for start in range(0, resamples, block)]
+    return np.concatenate([of(data[generator.integers(0, len(data), size=(size, len(data)))]) for size in sizes])
 
 
 def mean(values: Iterable[float]) -> float | None:

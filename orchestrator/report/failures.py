@@ -42,10 +42,10 @@ def browser_data(run: Run, summary: Summary) -> Browser:
     turns = read_turns(run, keys[:MOST_TEXTS])
     texts = _Texts(TEXT_BUDGET)
     details: dict[str, list[dict[str, Any]]] = {}
-    for i, key in enumerate(keys):
-        found = turns.get(key)
-        if found and texts.left > 0:
-            details[str(i)] = [_turn(turn, texts) for turn in found]
+    for i, key in enumerate(keys[:MOST_TEXTS]):
+        # A trial without steps has an empty list; one whose texts had no room left has no entry.
+        if texts.left > 0:
+            details[str(i)] = [_turn(turn, texts) for turn in turns.get(key, [])]
     cells = [cell.id for cell in summary.cells]
     place = {name: i for i, name in enumerate(cells)}
     data = {

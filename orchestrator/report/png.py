@@ -126,8 +126,10 @@ def _verdicts(axes: Axes, summary: Summary, rows: Rows) -> bool:
 
 
 def _band(axes: Axes) -> None:
+    from matplotlib.patches import Rectangle
+
     place: dict[str, Any] = {"transform": axes.transAxes, "zorder": 10}
-    axes.axhspan(0.4, 0.6, color="#eab308", alpha=0.28, **place)
+    axes.add_patch(Rectangle((0, 0.43), 1, 0.14, color="#eab308", alpha=0.28, **place))
     axes.text(0.5, 0.5, "SYNTHETIC: no model was called", ha="center", va="center", weight="bold", **place)
 
 

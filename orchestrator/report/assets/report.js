@@ -121,15 +121,17 @@
 
   function inside(trial) {
     const box = make("div", "inside");
+    if (trial.reason) block(box, "Reason", trial.reason);
     const link = make("a", "", "link to this trial");
     link.href = "#" + encodeURI(address(trial));
-    box.append(link);
-    if (trial.reason) block(box, "Reason", trial.reason);
+    const last = make("p", "notes");
+    last.append(link);
     if (!trial.turns) {
       box.append(make("p", "notes", "Its texts are not in this page: see steps.parquet, or run "
-        + `python -m orchestrator.report RUN --problem ${trial.problem}`));
+        + `python -m orchestrator.report RUN --problem ${trial.problem}`), last);
       return box;
     }
+    if (!trial.turns.length) box.append(make("p", "notes", "No step of this trial was recorded."));
     const first = trial.turns.find((turn) => turn.prompt !== undefined);
     if (first) {
       const prompt = make("details");
@@ -137,6 +139,7 @@
       box.append(prompt);
     }
     for (const turn of trial.turns) box.append(oneTurn(turn, trial.turns.length));
+    box.append(last);
     return box;
   }
 

@@ -1,0 +1,82 @@
+"""Intervals hold the truth as often as they say, and tests cry wolf as rarely: by seeded simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from orchestrator.core.comparison import compare, detectable_difference, mcnemar_exact, sign_flip
+from orchestrator.core.statistics import bootstrap_mean, pass_at_k, wilson
+
+
+@pytest.mark.parametrize("n", [20, 164])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.83, 0.97])
+def test_wilson_covers(n: int, rate: float) -> None:
+    counts = np.random.default_rng(n).binomial(n, rate, 4000)
+    hits = sum(low <= rate <= high for low, high in (wilson(int(k), n) for k in counts))
+    # Its coverage swings around 95%: near the ends and for 20 problems it may dip to about 91%.
+    assert 0.905 <= hits / 4000 <= 0.995
+
+
+@pytest.mark.parametrize(("a", "b"), [(2, 2), (0.5, 0.5), (5, 1)])
+def test_bootstrap_of_pass_at_5_covers(a: float, b: float) -> None:
+    # Problems of different difficulty, five of ten samples: the truth is the mean over the population. In the
+    # last case it is 0.998, where hardly any problem fails and a plain bootstrap covers 83%.
+    generator = np.random.default_rng(0)
+    population = generator.beta(a, b, 20_000)
+    truth = float(np.mean(1 - (1 - population) ** 5))
+    hits = 0
+    for trial in range(300):
+        passed = generator.binomial(10, generator.choice(population, 100))
+        values = [pass_at_k(10, int(c), 5) or 0.0 for c in passed]
+        low, high = bootstrap_mean(values, seed=trial, resamples=500)
+        hits += low <= truth <= high
+    assert hits / 300 >= 0.92
+
+
+def test_pass_at_k_is_unbiased() -> None:
+    generator = np.random.default_rng(1)
+    p = 0.3
+    values = [pass_at_k(8, int(c), 3) or 0.0 for c in generator.binomial(8, p, 20_000)]
+    assert np.mean(values) == pytest.approx(1 - (1 - p) ** 3, abs=0.006)
+
+
+def test_mcnemar_is_not_fooled_by_chance() -> None:
+    # Two systems that are equally good: fewer than 5% of comparisons may be called significant.
+    generator = np.random.default_rng(2)
+    flips = generator.multinomial(164, [0.1, 0.1, 0.8], 3000)
+    wrong = sum(mcnemar_exact(int(b), int(c)) < 0.05 for b, c, _ in flips)
+    assert wrong / 3000 <= 0.05
+
+
+def test_sign_flip_is_not_fooled_by_chance() -> None:
+    generator = np.random.default_rng(3)
+    wrong = 0
+    for trial in range(200):
+        rates = generator.beta(2, 1, 60)
+        a, b = generator.binomial(5, rates) / 5, generator.binomial(5, rates) / 5
+        wrong += sign_flip((b - a).tolist(), seed=trial) < 0.05
+    assert wrong / 200 <= 0.09
+
+
+@pytest.mark.parametrize(("n", "discordance"), [(164, 0.1), (164, 0.3), (500, 0.2)])
+def test_the_detectable_difference_is_detected_about_four_times_in_five(n: int, discordance: float) -> None:
+    delta = detectable_difference(n, discordance)
+    gain, loss = (discordance + delta) / 2, (discordance - delta) / 2
+    flips = np.random.default_rng(4).multinomial(n, [gain, loss, 1 - discordance], 3000)
+    power = sum(mcnemar_exact(int(b), int(c)) < 0.05 for b, c, _ in flips) / 3000
+    # The exact test is a little more careful than the normal approximation behind the formula.
+    assert 0.68 <= power <= 0.85
+
+
+def test_the_paired_interval_covers_the_difference() -> None:
+    generator = np.random.default_rng(5)
+    hits = 0
+    for trial in range(200):
+        kinds = generator.choice(3, 164, p=[0.12, 0.05, 0.83])
+        rows_a = [{"problem": str(i), "verdict": "passed" if k == 1 else "error"} for i, k in enumerate(kinds)]
+        rows_b = [{"problem": str(i), "verdict": "passed" if k == 0 else "error"} for i, k in enumerate(kinds)]
+        paired = compare(rows_a, rows_b, seed=trial)
+        assert paired is not None
+        hits += paired.low <= 0.07 <= paired.high
+    assert 0.9 <= hits / 200 <= 0.99
