@@ -1,0 +1,170 @@
+"""Each claim gets the word that the evidence allows, and no stronger one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core.claims import TABLE_1, TABLE_2, WORKLOADS, claimed_system
+from orchestrator.core.comparison import compare
+from orchestrator.core.findings import Evidence, Finding, findings, gap_finding, rate_finding, time_finding
+from orchestrator.core.statistics import wilson
+from orchestrator.core.summary import Rate, by_cell, summarise
+
+
+def rate(k: int, n: int) -> Rate:
+    return Rate(k / n, *wilson(k, n), problems=n, method="wilson")
+
+
+def trials(cell: str, system: str, verdicts: list[str], **more: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "cell": cell, "system": system, "suite": "humaneval", "suite_digest": "d", "problem": f"HumanEval/{i}",
+            "sample": 0, "verdict": v, "model": "sonnet", "model_id": "claude-sonnet-5-5", **more,
+        }
+        for i, v in enumerate(verdicts)
+    ]  # fmt: skip
+
+
+def judge(rows: list[dict[str, Any]]) -> dict[str, Finding]:
+    found = findings(Evidence(summarise(rows, []), by_cell(rows)))
+    return {f.subject: f for f in found}
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "claimed", "status"),
+    [
+        (137, 164, 0.83, "supported"),
+        (110, 164, 0.83, "refuted"),
+        (17, 20, 0.83, "cannot tell"),
+        (164, 164, 0.91, "refuted"),
+    ],
+)
+def test_rates(k: int, n: int, claimed: float, status: str) -> None:
+    finding = rate_finding("x", claimed, rate(k, n), f"{k}/{n}")
+    assert finding.status == status
+    assert f"{k}/{n}" in finding.sentence
+    if status == "cannot tell":
+        assert finding.sentence.startswith(f"Cannot tell with n = {n}")
+
+
+def test_gap_at_all() -> None:
+    def gap(gained: int, lost: int, same: int) -> Finding:
+        a = trials("a", "generate_only", ["error"] * gained + ["passed"] * (lost + same))
+        b = trials("b", "hybrid", ["passed"] * gained + ["error"] * lost + ["passed"] * same)
+        paired = compare(a, b)
+        assert paired is not None
+        return gap_finding("x", None, paired)
+
+    assert gap(14, 1, 149).status == "supported"
+    assert gap(1, 14, 149).status == "refuted"
+    assert gap(2, 0, 18).status == "cannot tell"
+    assert "n = 20" in gap(2, 0, 18).sentence
+
+
+def test_gap_of_a_claimed_size() -> None:
+    def gap(gained: int, lost: int, same: int) -> str:
+        a = trials("a", "generate_only", ["error"] * gained + ["passed"] * (lost + same))
+        b = trials("b", "hybrid", ["passed"] * gained + ["error"] * lost + ["passed"] * same)
+        paired = compare(a, b)
+        assert paired is not None
+        return gap_finding("x", 0.08, paired).status
+
+    assert gap(14, 1, 149) == "supported"
+    assert gap(40, 0, 124) == "refuted"
+    assert gap(5, 2, 60) == "cannot tell"
+
+
+def test_times_are_judged_only_in_the_same_setting() -> None:
+    values = [0.7 + 0.001 * i for i in range(30)]
+    assert time_finding("x", 0.7, values, "s", None).status == "supported"
+    assert time_finding("x", 7.0, values, "s", None).status == "refuted"
+    assert time_finding("x", 0.7, values, "s", "on another card").status == "cannot tell"
+    assert time_finding("x", 0.7, [], "s", None).status == "not measured"
+
+
+def test_the_article_supported() -> None:
+    first = ["passed"] * 137 + ["error"] * 27
+    final = ["passed"] * 149 + ["error"] * 15
+    rows = trials("a", "generate_only", first)
+    rows += [row | {"first_turn_verdict": v} for row, v in zip(trials("b", "hybrid", final), first, strict=True)]
+    found = judge(rows)
+    assert found["Table 1, Claude (generate_only · sonnet): pass@1"].status == "supported"
+    assert found["Table 1, hybrid (hybrid · sonnet): pass@1"].status == "supported"
+    assert found["Table 1, hybrid beats Claude alone (hybrid · sonnet): at all"].status == "supported"
+    assert found["Table 1, hybrid beats Claude alone (hybrid · sonnet): 83% to 91%"].status == "supported"
+    debug = found["Only the hybrid can debug execution errors as they happen"]
+    assert (debug.status, debug.measured) == ("supported", "12 of 27 mended")
+    assert found["Only the hybrid can validate run-time performance"].status == "not measured"
+
+
+def test_a_rehearsal_supports_nothing() -> None:
+    rows = trials("a", "generate_only", ["passed"] * 137 + ["error"] * 27, synthetic=True)
+    rows += trials("b", "hybrid", ["passed"] * 149 + ["error"] * 15, synthetic=True, first_turn_verdict="error")
+    found = judge(rows)
+    about_models = [f for name, f in found.items() if "pass@1" in name or "beats" in name or "Only" in name]
+    assert len(about_models) >= 5
+    assert {f.status for f in about_models} == {"not measured"}
+    assert "rehearsal" in found["Table 1, hybrid beats Claude alone"].sentence
+
+
+def test_another_model_is_not_claude() -> None:
+    rows = trials("a", "generate_only", ["passed"] * 137 + ["error"] * 27, model="local", model_id="qwen")
+    finding = judge(rows)["Table 1, Claude (generate_only · local): pass@1"]
+    assert finding.status == "cannot tell"
+    assert "local" in finding.sentence
+
+
+def test_the_title_needs_a_local_model_beside_claude() -> None:
+    claude = trials("a", "generate_only", ["passed"] * 120 + ["error"] * 44)
+    assert judge(claude)['Title: a "$500 GPU" beats Claude Sonnet'].status == "not measured"
+    local = trials("l", "generate_only", ["passed"] * 150 + ["error"] * 14, model="local", model_id="qwen")
+    found = judge(claude + local)
+    (title,) = [f for name, f in found.items() if name.startswith("Title")]
+    assert title.status == "supported"
+    assert "generate_only · local" in title.subject
+
+
+def test_oracle_feedback_is_called_an_upper_bound() -> None:
+    rows = trials("a", "generate_only", ["error"] * 30 + ["passed"] * 134)
+    rows += trials("b", "hybrid", ["passed"] * 164, feedback="oracle")
+    found = judge(rows)
+    assert "upper bound" in found["Table 1, hybrid beats Claude alone (hybrid · sonnet): at all"].sentence
+
+
+def test_hardware_claims_need_the_articles_card() -> None:
+    verdicts = ["passed"] * 40
+    base = {"model": None, "model_id": None, "execute_s": 0.71, "peak_memory_bytes": 2_100_000_000}
+    here = judge(trials("e", "execute_only", verdicts, gpu="NVIDIA GeForce RTX 4060", **base))
+    assert here["Table 1, GPU (execute_only): execution time per problem"].status == "supported"
+    assert here["Table 1, GPU (execute_only): memory"].status == "supported"
+    there = judge(trials("e", "execute_only", verdicts, gpu="NVIDIA H100", **base))
+    assert there["Table 1, GPU (execute_only): execution time per problem"].status == "cannot tell"
+    assert "H100" in there["Table 1, GPU (execute_only): memory"].sentence
+
+
+def test_workloads() -> None:
+    row = {
+        "cell": "e", "system": "execute_only", "suite": "gpu", "problem": "gpu/gram", "verdict": "passed",
+        "gpu": "NVIDIA GeForce RTX 4060", "cpu_speedup": 100.0,
+    }  # fmt: skip
+    assert judge([row])["Workload, matrix product"].status == "refuted"
+    assert judge([row | {"cpu_speedup": 5.5}])["Workload, matrix product"].status == "supported"
+    other = judge([row | {"gpu": "NVIDIA H100"}])["Workload, matrix product"]
+    assert (other.status, "100 times" in other.measured) == ("cannot tell", True)
+    assert judge([row | {"verdict": "error"}])["Workload, matrix product"].status == "not measured"
+
+
+def test_every_claim_is_answered_even_by_an_empty_run() -> None:
+    found = judge([])
+    assert {f.status for f in found.values()} == {"not measured"}
+    assert len(found) == len(TABLE_1) + 1 + 1 + 3 + len(WORKLOADS)
+
+
+def test_the_claims_themselves() -> None:
+    hybrid = claimed_system("hybrid")
+    assert hybrid is not None
+    assert (hybrid.pass_at_1, hybrid.execute_s, hybrid.memory_bytes) == (0.91, 0.9, 3_300_000_000)
+    assert [row.usd for row in TABLE_2] == [150.0, 500.0, 650.0]
+    assert claimed_system("other") is None
