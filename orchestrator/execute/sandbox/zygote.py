@@ -50,6 +50,7 @@ def serve(control: socket.socket, box: Confinement) -> None:
     # What every candidate is held to alike is inherited.
     rlimits.apply(rlimits.ResourceLimits())
     end_family = _end_namespace if box.own_pids else process.kill_children
+    candidate.rehearse()
     # What is there now will not change: keep the collector from touching, and so copying, its pages in children.
     gc.collect()
     gc.freeze()
