@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ __all__ = ["ClusterError", "ClusterSettings", "start_ray", "stop_ray"]
 
 OBJECT_STORE_BYTES: Final = 256 << 20
 """Problems and recordings only: results are small records and tensors never enter the store."""
+
+CONNECT_S: Final = 5.0
 
 
 class ClusterError(Exception):
@@ -56,13 +59,11 @@ def start_ray(settings: ClusterSettings) -> None:
     else:
         options["address"] = settings.address
         check_token(settings)
+        check_there(settings.address)
     try:
         ray.init(**options)
     except ConnectionError as error:
-        raise ClusterError(
-            f"cluster.address={settings.address} has no Ray cluster; start one with `ray start --head`,"
-            " or leave the key out to run on this machine"
-        ) from error
+        raise _no_cluster(settings.address) from error
     except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         where = "on this machine" if settings.address is None else f"at cluster.address={settings.address}"
@@ -81,6 +82,28 @@ def check_token(settings: ClusterSettings) -> None:
             f"cluster.address={settings.address} without token authentication would let anyone who reaches the"
             " cluster run code on it; set RAY_AUTH_MODE=token on every node, or say cluster.insecure=true"
         )
+
+
+def check_there(address: str) -> None:
+    """Refuse an address where nobody listens: Ray itself would try for minutes.
+
+    Raises:
+        ClusterError: no connection within :data:`CONNECT_S` seconds.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise _no_cluster(address) from error
+
+
+def _no_cluster(address: str | None) -> ClusterError:
+    return ClusterError(
+        f"cluster.address={address} has no Ray cluster; start one with `ray start --head`,"
+        " or leave the key out to run on this machine"
+    )
 
 
 def stop_ray() -> None:

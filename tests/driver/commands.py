@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from orchestrator.track.tables import read_rows
 
 QUICK = (
@@ -22,6 +25,39 @@ QUICK = (
     "display=plain",
 )
 """Overrides that make a rehearsal small."""
+
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever our commands leave behind, so that it can be found."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def descendants() -> set[int]:
+    """All live processes under this one."""
+    return {
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if child.is_running() and child.status() != psutil.STATUS_ZOMBIE
+    }
+
+
+def left_behind(before: set[int], seconds: float = 2) -> list[str]:
+    """What is still there of commands started after ``before`` was taken, given ``seconds`` to go."""
+    deadline = time.monotonic() + seconds
+    while (left := descendants() - before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    found = []
+    for pid in left:
+        try:
+            found.append(" ".join(psutil.Process(pid).cmdline()))
+        except psutil.NoSuchProcess:
+            continue
+    return found
 
 
 @dataclass(frozen=True)
@@ -35,6 +71,7 @@ class Ended:
 
 def start(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
     """Start the command in ``folder``."""
+    adopt_orphans()
     return subprocess.Popen(
         [sys.executable, "-m", "orchestrator", *words],
         cwd=folder,

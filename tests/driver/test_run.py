@@ -7,29 +7,26 @@ import os
 import random
 import signal
 import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from orchestrator.track.tables import read_rows
 
-from .commands import QUICK, end, outcome, rows, run, start, summary, wait_for_replies
+from .commands import QUICK, descendants, end, left_behind, outcome, rows, run, start, summary, wait_for_replies
 
 
-def left_behind() -> list[str]:
-    """Processes of ours that outlived their command."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    names = ("orchestrator.generate.rehearsal", "execute/sandbox", "raylet/raylet", "gcs_server")
-    return [line for line in listed.splitlines() if any(name in line for name in names)]
+SLOW = ("rehearsal.latency_low_s=0.5", "rehearsal.latency_high_s=1.0", "display=plain")
 
 
 @pytest.fixture(scope="module")
 def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """One undisturbed rehearsal of twelve problems, and what it said."""
     folder = tmp_path_factory.mktemp("rehearsed")
+    before = descendants()
     ended = run(folder, "+sweep=humaneval", "limit=12", "run.dir=first", *QUICK)
     assert ended.code == 0, ended.out + ended.err
+    assert left_behind(before) == []
     return folder, ended.out
 
 
@@ -37,7 +34,8 @@ def test_a_newcomer_sees_that_no_model_was_called_and_gets_table_files_and_mlflo
     rehearsed: tuple[Path, str],
 ) -> None:
     folder, out = rehearsed
-    assert out.count("NO MODEL WAS CALLED") == 2
+    assert "NO MODEL WAS CALLED" in out
+    assert "SYNTHETIC: no model was called" in out
     for word in ("generate_only", "execute_only", "hybrid", "pass@1"):
         assert word in out
     last = out.strip().splitlines()[-1]
@@ -104,20 +102,19 @@ def test_mlflow_has_the_sweep_its_cells_and_its_files(rehearsed: tuple[Path, str
         assert child.info.status == "FINISHED"
 
 
-def test_no_process_and_no_stray_file_is_left(rehearsed: tuple[Path, str]) -> None:
-    assert not left_behind()
-
-
 def test_killed_at_a_random_moment_and_resumed_it_ends_the_same(
     rehearsed: tuple[Path, str], tmp_path: Path
 ) -> None:
     folder, _ = rehearsed
     words = ["+sweep=humaneval", "limit=12", "run.dir=second", *QUICK]
     moment = random.Random(os.environ.get("PYTEST_CURRENT_TEST")).randint(1, 12)
+    before = descendants()
     process = start(tmp_path, *words)
     wait_for_replies(process, tmp_path / "second", moment)
     process.send_signal(signal.SIGKILL)
     end(process)
+    # Ray's own reaper ends its processes once their driver is gone.
+    assert left_behind(before, seconds=30) == []
     again = run(tmp_path, *words)
     assert again.code == 2
     assert f"resume={tmp_path / 'second'}" in again.err
@@ -130,8 +127,9 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(
     rehearsed: tuple[Path, str], tmp_path: Path
 ) -> None:
     folder, _ = rehearsed
-    slow = ["rehearsal.latency_low_s=0.5", "rehearsal.latency_high_s=1.0", "generate.in_flight=2"]
-    process = start(tmp_path, "+sweep=humaneval", "limit=12", "run.dir=third", *QUICK, *slow)
+    # Two at a time, so that there is something left to stop.
+    words = ["+sweep=humaneval", "limit=12", "run.dir=third", "generate.in_flight=2"]
+    process = start(tmp_path, *words, *QUICK[:1], *SLOW)
     wait_for_replies(process, tmp_path / "third", 3)
     process.send_signal(signal.SIGINT)
     stopped = end(process)
@@ -144,7 +142,6 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(
     resumed = run(tmp_path, "resume=third", "display=plain")
     assert resumed.code == 0, resumed.out + resumed.err
     assert outcome(tmp_path / "third") == outcome(folder / "first")
-    assert not left_behind()
 
 
 def test_a_budget_that_is_used_up_is_said_and_a_larger_one_goes_on(
@@ -183,7 +180,7 @@ def test_answers_from_a_file_are_graded_without_a_key_or_a_price(tmp_path: Path)
         *QUICK,
     )
     assert ended.code == 0, ended.out + ended.err
-    assert "NO MODEL WAS CALLED" not in ended.out
+    assert "SYNTHETIC" not in ended.out
     found = rows(tmp_path / "graded", "verdict", "synthetic", "api_usd")
     assert [row for row in found if row[3] != "passed"] == []
     assert len([row for row in found if row[0].startswith("generate_only")]) == 164
