@@ -60,10 +60,6 @@ class Setting:
     key: str
     value: Any
     """The value as Hydra's grammar reads it: text, number, bool, None, list or dict."""
-    text: str
-    """What is handed to Hydra."""
-    added: bool = False
-    """Typed with a leading ``+``."""
 
     @property
     def group(self) -> bool:
@@ -233,18 +229,19 @@ def _setting(word: str, folders: Sequence[Path]) -> Setting:
     if field_type(name) is None and not section(name):
         everything = [*GROUPS, *known_keys()]
         raise ConfigError(f"{name} is no key{did_you_mean(name, everything)}")
+    group, _, last = name.partition(".")
+    if last == "name" and group in GROUPS:
+        raise ConfigError(f"{name} is set by the option's file; choose an option with {group}={raw}")
     if word.startswith("+") and not word.startswith("++") and not name.startswith("hardware.labels."):
         raise ConfigError(f"{word} adds a key that is there already; write {bare}")
     try:
         _, value = _parse(bare)
-        text = bare
     except ConfigError:
-        # A path or address may hold characters that Hydra's grammar reserves; it is text, so it is taken whole.
         if not takes_text(name):
             raise
-        value, text = raw, f"{name}={_quoted(raw)}"
-    prefix = "+" if word.startswith("+") and not word.startswith("++") else "++" if "labels" in name else ""
-    return Setting(name, value, prefix + text, word.startswith("+"))
+        # A path or address may hold characters that Hydra's grammar reserves; it is text, so it is taken whole.
+        value = raw
+    return Setting(name, value)
 
 
 def _choice(word: str, group: str, raw: str, folders: Sequence[Path]) -> Setting:
@@ -255,10 +252,10 @@ def _choice(word: str, group: str, raw: str, folders: Sequence[Path]) -> Setting
     if group == "sweep":
         if not word.startswith("+"):
             raise ConfigError(f"a sweep is added, not replaced: write +sweep={raw}")
-        return Setting(group, raw, f"+sweep={raw}", True)
+        return Setting(group, raw)
     if word.startswith("+"):
         raise ConfigError(f"{word} adds a second {group}; write {group}={raw}")
-    return Setting(group, raw, f"{group}={raw}")
+    return Setting(group, raw)
 
 
 def _check_option(group: str, value: Any, folders: Sequence[Path], key: str) -> None:
@@ -285,12 +282,6 @@ def _parse(text: str) -> tuple[str, Any]:
         name = key.removeprefix("axes.")
         raise ConfigError(f"{key}={raw} names several values; to run each of them write 'axes.{name}=[{raw}]'")
     return override.key_or_group, value
-
-
-def _quoted(text: str) -> str:
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    return QuotedString(text, Quote.single).with_quotes()
 
 
 def _no_repeats(settings: Sequence[Setting]) -> None:

@@ -20,8 +20,8 @@ from orchestrator.config.schema import Config
 
 __all__ = ["SUITE_NEEDS_PATH", "check_secrets", "check_together", "check_values", "value_of"]
 
-DIALECTS: Final = ("torch", "cupy", "triton", "cuda")
-DTYPES: Final = ("fp64", "fp32", "bf16", "fp16")
+_DIALECTS: Final = ("torch", "cupy", "triton", "cuda")
+_DTYPES: Final = ("fp64", "fp32", "bf16", "fp16")
 
 _CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "model.kind": ("anthropic", "rehearsal", "samples", "local"),
@@ -29,8 +29,8 @@ _CHOICES: Final[dict[str, tuple[Any, ...]]] = {
     "model.effort": (None, "low", "medium", "high", "xhigh", "max"),
     "model.thinking": (None, "adaptive", "disabled"),
     "system.name": ("generate_only", "execute_only", "hybrid"),
-    "suite.dtype": (None, *DTYPES),
-    "suite.dialect": (None, *DIALECTS),
+    "suite.dtype": (None, *_DTYPES),
+    "suite.dialect": (None, *_DIALECTS),
     "suite.level": (None, 1, 2, 3),
     "hardware.device": ("cpu", "gpu"),
     "rates.mode": ("auto", "rented", "owned"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,24 +13,7 @@ from orchestrator.config.schema import Config, HardwareConfig, ModelConfig, Suit
 from orchestrator.core.digests import digest
 from orchestrator.core.problems import Problem, Suite
 
-__all__ = ["Cell", "Plan", "Trial"]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One independent try of one cell at one problem."""
-
-    cell: str
-    """The cell's id."""
-    problem: str
-    """The problem's id."""
-    sample: int
-    """From 0."""
-
-    @property
-    def id(self) -> str:
-        """Unique within the run."""
-        return f"{self.cell}/{self.problem}/{self.sample}"
+__all__ = ["Cell", "Plan"]
 
 
 @dataclass(frozen=True)
@@ -190,10 +173,3 @@ class Plan:
         """The cell's problems, in order."""
         by_id = {problem.id: problem for problem in self.suite(cell).problems}
         return tuple(by_id[name] for name in cell.problems)
-
-    def trials(self) -> Iterator[Trial]:
-        """Every trial, one at a time: by cell, then problem, then sample."""
-        for cell in self.cells:
-            for problem, count in zip(cell.problems, cell.sample_counts, strict=True):
-                for sample in range(count):
-                    yield Trial(cell.id, problem, sample)

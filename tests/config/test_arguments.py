@@ -89,6 +89,7 @@ def test_values_are_read_as_hydra_reads_them_and_paths_whole(word: str, value: o
         (["samples=1,2"], ["samples=1,2", "axes.samples=[1,2]"]),
         (["samples=1", "samples=2"], ["samples", "1", "2"]),
         (["limit=[1"], ["limit=[1", "quotes"]),
+        (["model.name=x"], ["model.name", "model=x"]),
         (["hydra.run.dir=x"], ["hydra.run.dir", "run.dir"]),
         (["axes.modl=[a]"], ["axes.modl", "model"]),
         (["axes.model=[sonnet,haikoo]"], ["axes.model=haikoo", "haiku"]),
