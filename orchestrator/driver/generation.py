@@ -70,6 +70,8 @@ class Generation:
 
     async def start_server(self) -> None:
         """Start the rehearsal server, where a cell needs it."""
+        if self.plan.regrade is not None:
+            return
         rehearsed = [cell for cell in self.plan.cells if cell.synthetic]
         if not rehearsed:
             return
@@ -92,7 +94,7 @@ class Generation:
             FatalApiError: a provider refuses the key or does not know the model.
         """
         asking = [cell for cell in self.plan.cells if cell.model is not None and cell.model.kind != "samples"]
-        if not asking:
+        if not asking or self.plan.regrade is not None:
             return None
         generate = self.plan.config.generate
         actors = generate.actors or actors_for(generate.in_flight)

@@ -64,7 +64,7 @@ def announce(plan: Plan, console: Console) -> None:
             break
 
 
-def closing_notes(plan: Plan, works: Sequence[Work], ledger: Ledger, books: Books) -> list[str]:
+def closing_notes(works: Sequence[Work], ledger: Ledger, books: Books) -> list[str]:
     """What must be known to read the table."""
     notes: list[str] = []
     for work in works:

@@ -89,7 +89,7 @@ def _earlier(folder: Path) -> dict[str, Any]:
 
 
 def run_status(folder: Path) -> str:
-    """``done``, ``interrupted``, ``budget`` or ``failed``; ``running`` where a run has not ended (or was killed)."""
+    """``done``, ``interrupted``, ``budget`` or ``failed``; ``running`` where a run has not ended or was killed."""
     return str(_earlier(folder).get("status", "running"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -16,12 +17,14 @@ from rich.console import Console
 from orchestrator.cluster.capacity import Demand, room_for
 from orchestrator.cluster.session import ClusterError, ClusterSettings, start_ray, stop_ray
 from orchestrator.core.summary import Summary
+from orchestrator.core.systems import SYSTEMS
 from orchestrator.driver.books import Books
 from orchestrator.driver.execution import ExecutionService, InvalidReference
 from orchestrator.driver.generation import Generation
 from orchestrator.driver.notes import announce, closing_notes, shown
 from orchestrator.driver.pool import ExecutionPool, PoolBroken
 from orchestrator.driver.record import make_record, write_record
+from orchestrator.driver.regrade import Regrade, RegradeError
 from orchestrator.driver.results import Results
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, pool_name, problems_by_pool
@@ -49,6 +52,7 @@ EXPECTED: Final = (
     JournalError,
     OSError,
     PoolBroken,
+    RegradeError,
     TrackingUnreachable,
 )
 """What ends a run with one sentence. Anything else is a fault of ours and keeps its traceback."""
@@ -79,6 +83,7 @@ class _Run:
         self.progress = Progress(cells=[], money=lambda: (0.0, 0.0))
         self.tracking = Tracking(plan)
         self.generation = Generation(plan)
+        self.regrade: Regrade | None = None
         self.record: dict[str, Any] = {}
         self.scheduler: Scheduler | None = None
         self.main_task: asyncio.Task[Any] | None = None
@@ -89,6 +94,8 @@ class _Run:
         plan = self.plan
         self.main_task = asyncio.current_task()
         announce(plan, self.console)
+        if plan.regrade is not None:
+            self.regrade = await asyncio.to_thread(Regrade, plan.regrade)
         await asyncio.to_thread(self.tracking.check)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(self._signals())
@@ -133,7 +140,9 @@ class _Run:
             await self._trials(journal, pools, works, ledger)
             progress.message = "writing results"
             await self.generation.drain()
-            notes.extend(closing_notes(plan, works, ledger, books))
+            notes.extend(closing_notes(works, ledger, books))
+            if self.regrade is not None:
+                notes.extend(self.regrade.finish(plan.run_dir))
             summary = await self._finish(pools, notes)
         return self._conclude(summary)
 
@@ -177,7 +186,10 @@ class _Run:
         columns = {cell["id"]: self._columns(cell) for cell in self.record["cells"]}
 
         def finished(row: dict[str, Any], steps: list[dict[str, Any]]) -> None:
-            self.results.write({**columns[row["cell"]], **row}, steps)
+            row = {**columns[row["cell"]], **row}
+            if self.regrade is not None:
+                row |= self.regrade.columns(row)
+            self.results.write(row, steps)
             cells[row["cell"]].count(row)
 
         def stop() -> None:
@@ -189,6 +201,7 @@ class _Run:
         self.scheduler = Scheduler(
             # Enough trials that every request and every slot can be busy, and as many again on the way.
             window=plan.config.generate.in_flight + 4 * slots + 16,
+            system=self.regrade.system if self.regrade else lambda a: SYSTEMS[a.cell.system],
             seen=journal.reply_keys().__contains__,
             finished=finished,
             on_stop=stop,
@@ -265,8 +278,6 @@ class _Run:
 
     def _columns(self, cell: dict[str, Any]) -> dict[str, Any]:
         """The columns that are the same for every trial of a cell."""
-        import json
-
         suite = next(c for c in self.plan.cells if c.id == cell["id"]).suite_digest
         return {
             "run_id": self.record["run_id"],

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.core.money import BudgetExhausted
 from orchestrator.core.problems import Problem
-from orchestrator.core.systems import SYSTEMS, Outcome
+from orchestrator.core.systems import Outcome, System
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.pool import PoolBroken, Stopped
 from orchestrator.driver.trial import CellRuntime, StepFailed, TrialTools
@@ -36,6 +36,7 @@ class Scheduler:
         self,
         *,
         window: int,
+        system: Callable[[Assignment], System],
         seen: Callable[[str], bool],
         finished: Callable[[dict[str, Any], list[dict[str, Any]]], None],
         on_stop: Callable[[], None],
@@ -44,11 +45,13 @@ class Scheduler:
 
         Args:
             window: trials under way at once.
+            system: what is done in a trial.
             seen: whether a generation's key was in the journal before this driver started.
             finished: takes the row and the steps of every trial that has a verdict.
             on_stop: called once, when nothing new may start.
         """
         self._window = asyncio.Semaphore(window)
+        self._system = system
         self._seen = seen
         self._finished = finished
         self._on_stop = on_stop
@@ -107,7 +110,7 @@ class Scheduler:
         tools = TrialTools(assignment.cell, assignment.problem, assignment.sample, seen=self._seen)
         started = time.time()
         try:
-            outcome = await SYSTEMS[assignment.cell.system](tools)
+            outcome = await self._system(assignment)(tools)
             await tools.choose_by_public_tests(outcome)
         except (Stopped, GenerationStopped):
             return

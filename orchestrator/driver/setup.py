@@ -107,7 +107,7 @@ def build_cells(
             prompt=prompt if cell.generates else None,
             synthetic=cell.synthetic,
             hardware=cell.hardware.name,
-            several_samples=cell.generates and cell.samples > 1,
+            several_samples=cell.generates and cell.samples > 1 and plan.regrade is None,
         )
         works.append(Work(runtime, limited_problems(plan, cell), cell.sample_counts))
     return works
@@ -149,7 +149,7 @@ def _replies(
     providers: Mapping[str, str],
 ) -> ReplySource | None:
     model = cell.model
-    if model is None:
+    if model is None or plan.regrade is not None:
         return None
     if model.kind == "samples":
         return SampleReplies(load_samples(str(model.path), [problem.id for problem in plan.suite(cell).problems]))

@@ -123,7 +123,7 @@ class Tracking:
             "suite_digest": str(record["suite"]["digest"]),
             "seed": str(record["seed"]),
             "trials": str(self._plan.trial_count),
-            "command": " ".join(["python -m orchestrator", *record["command"]]),
+            "command": str(record["command"]),
             "budget_usd": str(self._plan.config.budget.usd),
         }
         return TrackedSweep(
