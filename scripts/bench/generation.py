@@ -1,0 +1,78 @@
+"""Buying replies from the rehearsal server: at the account's limits, without limits, with faults, through crashes.
+
+    python -m scripts.bench.generation [--parts limits throughput faults crashes makespan] [--full]
+
+Without arguments it takes under 15 minutes. ``--full`` adds the plain SDK at fixed concurrency, more crashes, and
+sizes up to 100,000 requests. The server is a process of its own; journal and ledger are the real ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.bench._report import print_report
+from scripts.bench.generation_parts import limits, throughput
+from scripts.bench.generation_parts.common import problems_file, start_ray
+
+__all__ = ["main"]
+
+PARTS = ("limits", "throughput")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the parts that were asked for and print one report each, then the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--window", type=float, default=120.0, help="seconds measured at the limits")
+    options = parser.parse_args(argv)
+    figures: dict[str, object] = {}
+    start_ray()
+    with tempfile.TemporaryDirectory() as scratch:
+        problems = problems_file(Path(scratch))
+        if "limits" in options.parts:
+            figures |= _limits(problems, options.window, full=options.full)
+        if "throughput" in options.parts:
+            figures |= _throughput(problems, full=options.full)
+
+
+def _limits(problems: str, window_s: float, *, full: bool) -> dict[str, object]:
+    ramp_s = 60.0
+    measured = [limits.ours(problems, ramp_s, window_s)]
+    if full:
+        measured += [limits.plain_sdk(problems, n, ramp_s, window_s) for n in (10, 100, 1000)]
+    rows = [
+        [m.name, m.shares["requests"], m.shares["input"], m.shares["output"], m.rejected, m.failed]
+        for m in measured
+    ]
+    figures: dict[str, object] = {"limit_share": measured[0].binding, "rejected_share": measured[0].rejected}
+    print_report(
+        f"share of 4,000 requests, 2 M input, 400 k output tokens a minute, over {window_s:g} s after {ramp_s:g} s",
+        ["sent by", "requests", "input", "output", "answered 429", "given up"],
+        rows,
+        figures,
+    )
+    return figures
+
+
+def _throughput(problems: str, *, full: bool) -> dict[str, object]:
+    combinations = [(actors, in_flight) for in_flight in (100, 1000) for actors in (1, 2, 4)]
+    if full:
+        combinations.append((25, 5000))
+    measured = [throughput.measure(problems, actors, in_flight, 10.0) for actors, in_flight in combinations]
+    rows = [[m.in_flight, m.actors, m.per_s, m.driver_ms, m.actor_ms, m.driver_mib, m.actors_mib] for m in measured]
+    figures: dict[str, object] = {"requests_per_s": max(m.per_s for m in measured)}
+    print_report(
+        "replies of 0.5 s without limits",
+        ["in flight", "actors", "requests/s", "driver ms", "actors ms", "driver MiB", "actors MiB"],
+        rows,
+        figures,
+    )
+    return figures
+
+
+if __name__ == "__main__":
+    main()

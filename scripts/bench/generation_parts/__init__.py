@@ -1,0 +1,1 @@
+"""Parts of ``scripts/bench/generation.py``, one module each."""
