@@ -15,7 +15,7 @@ from orchestrator.core.problems import ExampleTests, Limits, Problem, PythonTest
 from orchestrator.core.verdicts import Verdict
 from orchestrator.execute.boxes import BoxFailed, sweep
 from orchestrator.execute.deciding import Decision, decide
-from orchestrator.execute.preflight import IsolationRefused, describe
+from orchestrator.execute.preflight import IsolationRefused, IsolationReport, describe, try_escapes
 from orchestrator.execute.settings import ExecutorSettings
 from orchestrator.execute.supervisor import Observation, RefereeJob, Supervisor
 
@@ -43,6 +43,9 @@ class _Recording:
 class PythonExecutor:
     """Implements :class:`orchestrator.core.execution.Executor` for problems with Python tests."""
 
+    report: IsolationReport
+    """What was found when this executor started."""
+
     def __init__(self, settings: ExecutorSettings | None = None) -> None:
         """Clear what crashed executors left and start the sandbox.
 
@@ -56,18 +59,17 @@ class PythonExecutor:
         self._recordings: OrderedDict[str, _Recording] = OrderedDict()
         self._recorded = 0
         self._packages = {name: re.compile(rf"\b{re.escape(name)}\b") for name in self._settings.packages}
-        standing = self._supervisor.zygote(None).standing
-        self._isolation = describe(standing)
         try:
-            self._isolation.require(self._settings.isolation)
-        except IsolationRefused:
+            self.report = describe(self._supervisor.zygote(None).standing, try_escapes(self._supervisor))
+            self.report.require(self._settings.isolation)
+        except BaseException:
             self.close()
             raise
 
     @property
     def isolation(self) -> str:
         """``full`` or ``partial (what is missing)``."""
-        return self._isolation.text
+        return self.report.text
 
     def prepare(self, problem: Problem, seed: int) -> Preparation:
         """Run the reference on all tests and record its calls. ``seed`` is the suite seed.
