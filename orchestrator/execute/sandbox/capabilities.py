@@ -31,7 +31,7 @@ def drop_all() -> None:
 
 def effective() -> int:
     """Return the effective set of the calling process as a bit mask, as /proc shows it."""
-    with open("/proc/self/status", encoding="ascii") as status:
+    with open("/proc/self/status", encoding="utf-8") as status:
         for line in status:
             if line.startswith("CapEff:"):
                 return int(line.split()[1], 16)

@@ -115,7 +115,7 @@ def fork_into(flags: int) -> int:
 
 def host_pid(pidfd: int) -> int:
     """Return the process's id as this process's /proc shows it; -1 when it is gone or not visible."""
-    with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as info:
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="utf-8") as info:
         for line in info:
             if line.startswith("Pid:"):
                 return int(line.split()[1])
@@ -144,7 +144,7 @@ def tree_cpu_seconds(pids: Iterable[int]) -> float:
 def resident_bytes(pid: int) -> int | None:
     """Return the resident set of a process; None when it is gone."""
     try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
+        with open(f"/proc/{pid}/statm", encoding="utf-8") as statm:
             return int(statm.read().split()[1]) * _PAGE
     except (OSError, IndexError):
         return None
@@ -203,7 +203,7 @@ def _children(pid: int) -> list[int]:
         return found
     for task in tasks:
         try:
-            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as children:
+            with open(f"/proc/{pid}/task/{task}/children", encoding="utf-8") as children:
                 found += [int(child) for child in children.read().split()]
         except OSError:
             continue
@@ -214,6 +214,6 @@ def _stat(pid: int) -> list[str] | None:
     """Return the fields of /proc/<pid>/stat after the name (field 3 on), None when the process is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
-            return stat.read().decode("ascii", "replace").rpartition(")")[2].split()
+            return stat.read().decode("utf-8", "replace").rpartition(")")[2].split()
     except OSError:
         return None

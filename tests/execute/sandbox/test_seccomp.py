@@ -1,0 +1,163 @@
+import ctypes
+import errno
+import os
+import socket
+import struct
+
+import pytest
+
+from orchestrator.execute.sandbox import seccomp
+from orchestrator.execute.sandbox.process import no_new_privileges
+from orchestrator.execute.sandbox.syscalls import AUDIT_ARCH, LAST_KNOWN, NUMBERS, number, syscall
+from tests.execute.sandbox.confined import in_child
+
+MACHINES = ["x86_64", "aarch64"]
+CONTAINED = seccomp.SyscallPolicy(landlock_abi=6, own_pid_namespace=True)
+
+
+def decide(program: bytes, machine: str, nr: int, *args: int) -> int:
+    """Run a filter as the kernel would: a classic BPF machine over seccomp_data."""
+    data = struct.pack("=IIQ6Q", nr, AUDIT_ARCH[machine], 0, *[*args, *[0] * 6][:6])
+    code = [struct.unpack_from("=HBBI", program, at) for at in range(0, len(program), 8)]
+    at, accumulator = 0, 0
+    while True:
+        operation, yes, no, k = code[at]
+        at += 1
+        if operation == 0x20:
+            accumulator = struct.unpack_from("=I", data, k)[0]
+        elif operation == 0x54:
+            accumulator &= k
+        elif operation == 0x06:
+            return k
+        else:
+            hit = {
+                0x15: accumulator == k,
+                0x35: accumulator >= k,
+                0x45: bool(accumulator & k),
+            }[operation]
+            at += yes if hit else no
+
+
+def refused(result: int) -> int | None:
+    """The errno of a refusal, None for a call that is let through."""
+    return None if result == seccomp.ALLOW else result & 0xFFFF
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("name", ["ptrace", "mount", "bpf", "keyctl", "shmget", "setns", "process_vm_readv"])
+def test_base_refuses(machine: str, name: str) -> None:
+    base = seccomp.base_filter(CONTAINED, machine)
+    assert refused(decide(base, machine, number(name, machine) or 0)) == errno.EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_both_filters_let_ordinary_calls_through(machine: str) -> None:
+    read = 0 if machine == "x86_64" else 63
+    for program in (seccomp.base_filter(CONTAINED, machine), seccomp.delta_filter(CONTAINED, 1, machine)):
+        assert decide(program, machine, read) == seccomp.ALLOW
+        assert decide(program, machine, number("clone", machine) or 0, 0x11) == seccomp.ALLOW
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_call_is_both_listed_and_forgotten(machine: str) -> None:
+    # Whatever the table names is refused by one of the filters, in some form, or is one the sandbox itself needs.
+    ours = {"clone", "execve", "execveat", "fork", "vfork", "open", "openat", "openat2", "creat", "prctl", "kill"}
+    ours |= {"tgkill", "truncate", "landlock_add_rule", "landlock_restrict_self", "pidfd_open", "socketpair"}
+    ours |= {
+        "fcntl",
+        "ioctl",
+        "prlimit64",
+        "sched_setaffinity",
+        "mbind",
+        "set_mempolicy",
+        "set_mempolicy_home_node",
+    }
+    base, delta = seccomp.base_filter(CONTAINED, machine), seccomp.delta_filter(CONTAINED, 1, machine)
+    for name in NUMBERS:
+        nr = number(name, machine)
+        if nr is None or name in ours:
+            continue
+        results = [decide(program, machine, nr) for program in (base, delta)]
+        assert any(result != seccomp.ALLOW for result in results), name
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_numbers_above_the_last_known_are_unknown(machine: str) -> None:
+    base = seccomp.base_filter(CONTAINED, machine)
+    for nr in (LAST_KNOWN + 1, 0x40000000, 0x40000000 + 59):
+        assert refused(decide(base, machine, nr)) == errno.ENOSYS
+
+
+def test_another_calling_convention_kills() -> None:
+    program = seccomp.base_filter(CONTAINED, "aarch64")
+    assert decide(program, "x86_64", 0) == seccomp.KILL
+
+
+def test_namespaces_cannot_be_made_through_clone() -> None:
+    clone = number("clone", "x86_64") or 0
+    base = seccomp.base_filter(CONTAINED, "x86_64")
+    for flag in (0x20000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000):
+        assert refused(decide(base, "x86_64", clone, flag | 17)) == errno.EPERM
+
+
+def test_pid_namespaces_are_for_the_zygote_only() -> None:
+    policy = CONTAINED._replace(pid_namespaces=True)
+    clone = number("clone", "x86_64") or 0
+    assert decide(seccomp.base_filter(policy, "x86_64"), "x86_64", clone, 0x20000011) == seccomp.ALLOW
+    assert refused(decide(seccomp.delta_filter(policy, 1, "x86_64"), "x86_64", clone, 0x20000011)) == errno.EPERM
+
+
+def test_signals_are_filtered_only_where_nothing_else_contains_them() -> None:
+    kill = number("kill", "x86_64") or 0
+    loose = seccomp.delta_filter(seccomp.SyscallPolicy(landlock_abi=4), 77, "x86_64")
+    assert decide(loose, "x86_64", kill, 77, 9) == seccomp.ALLOW
+    assert decide(loose, "x86_64", kill, 0, 9) == seccomp.ALLOW
+    assert refused(decide(loose, "x86_64", kill, 78, 9)) == errno.EPERM
+    # -1, everybody that it may signal.
+    assert refused(decide(loose, "x86_64", kill, 0xFFFFFFFF, 9)) == errno.EPERM
+    assert decide(seccomp.delta_filter(CONTAINED, 77, "x86_64"), "x86_64", kill, 78, 9) == seccomp.ALLOW
+
+
+def test_an_old_landlock_has_truncation_closed_here() -> None:
+    openat = number("openat", "x86_64") or 0
+    old = seccomp.base_filter(seccomp.SyscallPolicy(landlock_abi=2), "x86_64")
+    assert refused(decide(old, "x86_64", openat, 0, 0, os.O_RDONLY | os.O_TRUNC)) == errno.EPERM
+    assert decide(old, "x86_64", openat, 0, 0, os.O_WRONLY | os.O_TRUNC) == seccomp.ALLOW
+    assert decide(seccomp.base_filter(CONTAINED, "x86_64"), "x86_64", openat, 0, 0, os.O_TRUNC) == seccomp.ALLOW
+
+
+def test_processes_and_exec_can_be_taken_away() -> None:
+    policy = CONTAINED._replace(processes=False, execute=False)
+    delta = seccomp.delta_filter(policy, 1, "x86_64")
+    for name in ("fork", "vfork", "execve", "execveat"):
+        assert refused(decide(delta, "x86_64", number(name, "x86_64") or 0)) == errno.EPERM
+    clone = number("clone", "x86_64") or 0
+    assert refused(decide(delta, "x86_64", clone, 17)) == errno.EPERM
+    assert decide(delta, "x86_64", clone, 0x10000) == seccomp.ALLOW
+
+
+def test_the_kernel_takes_both_filters() -> None:
+    def confined() -> list[object]:
+        no_new_privileges()
+        seccomp.install(seccomp.base_filter(CONTAINED))
+        seccomp.install(seccomp.delta_filter(CONTAINED))
+        found: list[object] = []
+        for attempt in (
+            lambda: socket.socket(socket.AF_INET),
+            lambda: syscall("keyctl", 0, -3, 1),
+            lambda: syscall("memfd_create", ctypes.c_char_p(b"x"), 0),
+        ):
+            try:
+                attempt()
+            except OSError as error:
+                found.append(errno.errorcode[error.errno or 0])
+        ours, theirs = socket.socketpair()
+        ours.close()
+        theirs.close()
+        pid = os.fork()
+        if pid == 0:
+            os._exit(3)
+        found.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return found
+
+    assert in_child(confined) == "['EACCES', 'EPERM', 'ENOSYS', 3]"
