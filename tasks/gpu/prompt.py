@@ -16,7 +16,7 @@ _LANGUAGE: Final = {
 }
 
 _DIALECT_RULES: Final = {
-    "torch": "Use torch only: no cupy, no triton, no inline C++.",
+    "torch": "Use torch only: no cupy, no triton, no inline C++, no torch.compile.",
     "cupy": (
         "Use CuPy only (cupy, cupyx): no torch, no triton. Where an input is marked as host memory it is a "
         "NumPy array."
@@ -28,7 +28,9 @@ _DIALECT_RULES: Final = {
     ),
     "cuda": (
         "No libraries (no cuBLAS, cuDNN, CUB, Thrust) and no host code: only device code that NVRTC compiles. "
-        "The CUDA runtime's own device headers (cuda_fp16.h, cuda_bf16.h) may be included."
+        "The CUDA runtime's own device headers (cuda_fp16.h, cuda_bf16.h) may be included; there is no C or C++ "
+        "standard library, so INFINITY, FLT_MAX, INT_MAX and int64_t are not defined (infinity is "
+        "`__int_as_float(0x7f800000)`)."
     ),
 }
 

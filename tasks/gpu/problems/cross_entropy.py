@@ -100,7 +100,7 @@ extern "C" __global__ void solve(const scalar* logits, const long long* target, 
     __shared__ acc tops[256], sums[256];
     const scalar* in = logits + blockIdx.x * classes;
     const int t = threadIdx.x;
-    acc top = (acc)-INFINITY, sum = 0;
+    acc top = -(acc)__int_as_float(0x7f800000), sum = 0;
     for (long long c = t; c < classes; c += 256) {
         const acc v = (acc)in[c];
         if (v > top) { sum = sum * exp(top - v) + 1; top = v; }

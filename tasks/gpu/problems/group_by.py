@@ -105,7 +105,7 @@ extern "C" __global__ void clear(const long long* keys, const scalar* values, lo
     if (g >= groups) return;
     count[g] = 0;
     mean[g] = 0;
-    largest[g] = (scalar)-INFINITY;
+    largest[g] = -(scalar)__int_as_float(0x7f800000);
 }
 
 extern "C" __global__ void add(const long long* keys, const scalar* values, long long groups,

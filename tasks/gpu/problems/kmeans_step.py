@@ -100,7 +100,7 @@ extern "C" __global__ void assign(const scalar* points, const scalar* centroids,
     if (i >= n) return;
     const scalar* p = points + i * width;
     long long best = 0;
-    scalar nearest = (scalar)INFINITY;
+    scalar nearest = (scalar)__int_as_float(0x7f800000);
     for (long long c = 0; c < k; c++) {
         scalar d = 0;
         for (long long j = 0; j < width; j++) {

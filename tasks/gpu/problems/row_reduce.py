@@ -106,7 +106,7 @@ extern "C" __global__ void solve(const scalar* x, scalar* total, scalar* largest
     __shared__ long long places[256];
     const scalar* in = x + blockIdx.x * cols;
     const int t = threadIdx.x;
-    acc sum = 0, best = (acc)-INFINITY;
+    acc sum = 0, best = -(acc)__int_as_float(0x7f800000);
     long long place = cols;
     for (long long c = t; c < cols; c += 256) {
         const acc v = (acc)in[c];
@@ -152,7 +152,7 @@ several). Rows hold a few values that are large against the rest.
     cpu_reference=_cpu,
     references={"torch": _TORCH, "cupy": _CUPY, "triton": _TRITON, "cuda": _CUDA},
     tolerance=by_dtype(
-        "partial sums near 1000 round at their own size; 16-bit rows are summed in float32 and rounded once",
+        "partial sums near an outlier round at its size; 16-bit rows are summed in float32 and rounded once",
         fp64=(1e-12, 1e-10),
         fp32=(1e-6, 5e-3),
         bf16=(8e-3, 2e-2),

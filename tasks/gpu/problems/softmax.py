@@ -87,7 +87,7 @@ extern "C" __global__ void solve(const scalar* x, scalar* out, long long rows, l
     const scalar* in = x + blockIdx.x * cols;
     scalar* to = out + blockIdx.x * cols;
     const int t = threadIdx.x;
-    acc top = (acc)-INFINITY, sum = 0;
+    acc top = -(acc)__int_as_float(0x7f800000), sum = 0;
     for (long long c = t; c < cols; c += 256) {
         const acc v = (acc)in[c];
         if (v > top) { sum = sum * exp(top - v) + 1; top = v; }

@@ -78,6 +78,13 @@ template <typename A, typename B> static std::common_type_t<A, B> min(A a, B b) 
 template <typename A, typename B> static std::common_type_t<A, B> max(A a, B b) {
     typedef std::common_type_t<A, B> T; return (T)a > (T)b ? (T)a : (T)b;
 }
+// NVRTC, which compiles these programs on a card, knows none of these macros.
+#undef INFINITY
+#undef NAN
+#undef HUGE_VAL
+#undef FLT_MAX
+#undef DBL_MAX
+#undef INT_MAX
 using std::abs; using std::ceil; using std::erf; using std::erfc; using std::exp; using std::floor; using std::fma;
 using std::log; using std::sqrt; using std::tanh; using std::pow;
 static float rsqrtf(float v) { return 1.0f / std::sqrt(v); }
