@@ -14,6 +14,7 @@ from orchestrator.core.digests import digest
 from orchestrator.core.prices import GpuTimePrice, Price
 from orchestrator.driver.books import Books
 from orchestrator.generate.attempts import Endpoint
+from orchestrator.generate.batches import BatchSettings
 from orchestrator.generate.pool import ActorPool, actors_for
 from orchestrator.generate.pricing import configured_price, gpu_time_price, look_up_price
 from orchestrator.generate.rehearsal.problems import write_problems
@@ -27,7 +28,7 @@ __all__ = ["Generation", "describe_price", "price_of"]
 
 
 def price_of(model: ModelConfig, when: datetime) -> Price | GpuTimePrice | None:
-    """What the model's replies cost; None for answers from a file.
+    """What the model's replies cost; None where nothing is known of it (a file's answers, a server without a rate).
 
     Raises:
         UnknownPrice: nothing is known and the configuration names nothing.
@@ -35,7 +36,7 @@ def price_of(model: ModelConfig, when: datetime) -> Price | GpuTimePrice | None:
     if model.kind == "samples":
         return None
     if model.kind == "local":
-        return gpu_time_price(model.usd_per_gpu_hour or 0.0)
+        return None if model.usd_per_gpu_hour is None else gpu_time_price(model.usd_per_gpu_hour)
     if model.price is not None:
         return configured_price(model.price, str(model.id))
     return look_up_price(str(model.id), when)
@@ -115,6 +116,7 @@ class Generation:
             deadline_s=generate.deadline_s,
             retries=generate.retries,
             run_retries=generate.run_retries,
+            batch=BatchSettings(poll_s=generate.batch_poll_s) if generate.mode == "batch" else None,
             seed=self.plan.config.seed,
         )
         self._service = GenerationService(list(routes.values()), books, ledger, settings)
@@ -126,6 +128,16 @@ class Generation:
         """Send nothing new."""
         if self._service is not None:
             self._service.stop()
+
+    @property
+    def open_batches(self) -> int:
+        """Message Batches that the provider is still working on."""
+        return 0 if self._service is None else len(self._service.open_batches)
+
+    async def cancel_batches(self) -> None:
+        """Ask the providers to end their batches; what they have done already is billed."""
+        if self._service is not None:
+            await self._service.cancel_batches()
 
     async def drain(self) -> None:
         """Wait until every reply in flight is journaled."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from decimal import Decimal
@@ -115,7 +116,7 @@ class _Run:
     async def _work(self, stack: contextlib.AsyncExitStack, journal: Journal) -> int:
         plan, progress = self.plan, self.progress
         live = plan.config.display == "rich" or (plan.config.display == "auto" and self.console.is_terminal)
-        async with Display(progress, self.console, live=live):
+        async with Display(progress, self.console, live=live) as display:
             pools = await self._start(stack, journal)
             services = {
                 name: ExecutionService(pool, journal, seed=plan.config.seed) for name, pool in pools.items()
@@ -138,6 +139,8 @@ class _Run:
             cards = {name: pool.card for name, pool in pools.items()}
             works = build_cells(plan, services, service, self.generation.providers, cards)
             await self._trials(journal, pools, works, ledger)
+            if self.interrupts:
+                await self._leave_batches(display)
             progress.message = "writing results"
             await self.generation.drain()
             notes.extend(closing_notes(works, ledger, books))
@@ -198,9 +201,13 @@ class _Run:
                 pool.stop()
 
         slots = sum(pool.size for pool in pools.values())
+        # Enough trials that every request and every slot can be busy, and as many again on the way. A batch takes
+        # hours whatever its size, so there everything that can be asked is asked at once.
+        window = plan.config.generate.in_flight + 4 * slots + 16
+        if plan.config.generate.mode == "batch":
+            window = max(window, plan.trial_count)
         self.scheduler = Scheduler(
-            # Enough trials that every request and every slot can be busy, and as many again on the way.
-            window=plan.config.generate.in_flight + 4 * slots + 16,
+            window=window,
             system=self.regrade.system if self.regrade else lambda a: SYSTEMS[a.cell.system],
             seen=journal.reply_keys().__contains__,
             finished=finished,
@@ -212,6 +219,19 @@ class _Run:
         progress.trials_started = time.monotonic()
         self.tracking.watch(progress)
         await self.scheduler.run(assignments(works))
+
+    async def _leave_batches(self, display: Display) -> None:
+        """On the way out: batches go on at the provider, where a resume finds them, unless someone says otherwise."""
+        count = self.generation.open_batches
+        if not count:
+            return
+        cancel = self.plan.config.generate.cancel_batches
+        if not cancel and sys.stdin.isatty():
+            cancel = await display.ask(f"{count} batch(es) are open at the provider. Cancel them there?")
+        if cancel:
+            await self.generation.cancel_batches()
+        else:
+            display.say(f"{count} batch(es) go on at the provider; resuming picks them up")
 
     async def _finish(self, pools: dict[str, ExecutionPool], notes: list[str]) -> Summary:
         plan = self.plan

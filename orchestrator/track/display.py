@@ -49,6 +49,15 @@ class Display:
         else:
             self._say(self.line())
 
+    async def ask(self, question: str) -> bool:
+        """Ask a person yes or no, the live table out of the way meanwhile."""
+        if self._live is not None:
+            self._live.stop()
+        answer = await asyncio.to_thread(self._console.input, f"{question} [y/N] ", markup=False)
+        if self._live is not None:
+            self._live.start()
+        return answer.strip().lower() in ("y", "yes")
+
     def say(self, text: str) -> None:
         """Print a line above the live table."""
         self._console.print(text, highlight=False, markup=False)
@@ -56,7 +65,8 @@ class Display:
     async def _show(self) -> None:
         while True:
             if self._live is not None:
-                self._live.update(self.render(), refresh=True)
+                if self._live.is_started:
+                    self._live.update(self.render(), refresh=True)
                 await asyncio.sleep(LIVE_S)
             else:
                 self._say(self.line())

@@ -50,9 +50,15 @@ def left_behind(before: set[int], seconds: float = 2) -> list[str]:
     """What is still there of commands started after ``before`` was taken, given ``seconds`` to go."""
     deadline = time.monotonic() + seconds
     while (left := descendants() - before) and time.monotonic() < deadline:
+        if all("Agent" in line for line in _lines(left)):
+            break
         time.sleep(0.05)
+    return _lines(left)
+
+
+def _lines(pids: set[int]) -> list[str]:
     found = []
-    for pid in left:
+    for pid in pids:
         try:
             found.append(" ".join(psutil.Process(pid).cmdline()))
         except psutil.NoSuchProcess:
@@ -93,6 +99,14 @@ def end(process: subprocess.Popen[str], *, seconds: float = 240) -> Ended:
         out, err = process.communicate()
         raise AssertionError(f"the command hung; it said:\n{out}\n{err}") from None
     return Ended(process.returncode, out, err)
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End what is left of a command that was killed: it had a process group of its own."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def run(folder: Path, *words: str, **environment: str) -> Ended:
