@@ -221,7 +221,7 @@ class _Run:
         await self.scheduler.run(assignments(works))
 
     async def _leave_batches(self, display: Display) -> None:
-        """On the way out: batches go on at the provider, where a resume finds them, unless someone says otherwise."""
+        """On the way out: batches go on at the provider, where a resume finds them, unless told otherwise."""
         count = self.generation.open_batches
         if not count:
             return
