@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -171,6 +172,9 @@ def _rebuild(name: str, message: str) -> Exception:
         return kind(message)
     except TypeError:
         # Some (UnicodeDecodeError) are made from more than a message.
-        bare = kind.__new__(kind)
-        bare.args = (message,)
-        return bare
+        with contextlib.suppress(TypeError):
+            bare = kind.__new__(kind)
+            bare.args = (message,)
+            return bare
+    # And some (ExceptionGroup) from nothing less than what they are about.
+    return CandidateError(f"{name}: {message}")

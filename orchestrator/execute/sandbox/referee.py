@@ -177,7 +177,9 @@ def _show(value: object) -> str:
 
 
 def _one_line(reason: str) -> str:
-    return " ".join(reason.split())[:_MOST_REASON]
+    """What a program calls its exceptions ends on terminals: nothing but printable text may get there."""
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(reason.split()))
+    return plain[:_MOST_REASON]
 
 
 def _seed(seed: str) -> None:
