@@ -83,7 +83,7 @@ def _make(problem: GpuProblem, shape: Shape, dtype: str, seed: int) -> Case:
     return Case(shape, arrangement_of(problem, shape, dtype), inputs, wanted)
 
 
-def launches_for(problem: GpuProblem, shape: Shape, dialect: str, source: str) -> dict[str, Any] | None:
+def launches_for(problem: GpuProblem, shape: Shape, dtype: str, dialect: str, source: str) -> dict[str, Any] | None:
     """How a raw CUDA program is launched at this shape, as plain data; None for other dialects.
 
     Raises:
@@ -91,11 +91,10 @@ def launches_for(problem: GpuProblem, shape: Shape, dialect: str, source: str) -
     """
     if dialect != "cuda":
         return None
-    sizes = {name: shape[name] for name in problem.sizes}
-    plan = parse_launch(source, sizes)
+    plan = parse_launch(source, {name: shape[name] for name in problem.sizes})
     return {
         "launches": [[x.kernel, x.grid, x.block, x.shared_bytes] for x in plan.launches],
         "scratch": plan.scratch_bytes,
         "repeat": plan.repeat,
-        "sizes": list(sizes.values()),
+        "sizes": [shape[name] for name in problem.cuda_sizes(shape, dtype)],
     }

@@ -110,7 +110,8 @@ def enter(tier: str) -> int:
     while True:
         ended, status = os.waitpid(-1, 0)
         if ended == worker:
-            os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)
 
 
 def confine(tier: str, bounds: Bounds) -> None:

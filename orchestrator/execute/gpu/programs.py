@@ -94,7 +94,7 @@ class _CudaProgram(Program):
         import cupy
 
         self._cupy = cupy
-        self._module = cupy.RawModule(code=source, options=("--std=c++17", *_include_options()))
+        self._module = cupy.RawModule(code=source, options=("--std=c++17", *_MACROS, *_include_options()))
         try:
             self._module.compile()
         except cupy.cuda.compiler.CompileException as error:
@@ -139,6 +139,13 @@ class _CudaProgram(Program):
         return call
 
 
+_MACROS: Final = (
+    "-DINFINITY=__int_as_float(0x7f800000)",
+    "-DNAN=__int_as_float(0x7fffffff)",
+    "-DFLT_MAX=3.402823466e+38F",
+    "-DDBL_MAX=1.7976931348623157e+308",
+)
+"""What programs expect of <math.h> and <float.h>, which NVRTC does not have."""
 _STATIC_SHARED: Final = 48 << 10
 """Dynamic shared memory over this must be asked for."""
 

@@ -372,7 +372,7 @@ class Referee:
         self, peer: Peer, arrangement: Arrangement, shape: Shape, values: Any, program: tuple[str, str]
     ) -> None:
         opened = self._current()
-        launches = launches_for(opened.problem, shape, *program)
+        launches = launches_for(opened.problem, shape, opened.dtype, *program)
         peer.bind(arrangement, scalars_of(opened.problem, shape, opened.dtype, values), launches)
 
     def _fill(self, buffers: Buffers, arrangement: Arrangement, values: Any) -> None:

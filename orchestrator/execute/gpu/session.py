@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,6 +23,8 @@ __all__ = ["CardQuarantined", "IsolationMissing", "Session", "Watched"]
 
 _TICK_S: Final = 0.015
 """Between two looks at the card's memory while a program runs."""
+_SAMPLE_S: Final = 0.045
+"""Between two looks at clocks and power, which take the driver some milliseconds each."""
 _REFEREE_S: Final = 600.0
 """The longest that the referee works on one command that no candidate holds up."""
 _REST_S: Final = 20.0
@@ -29,6 +32,7 @@ _REST_S: Final = 20.0
 _SLACK_BYTES: Final = 96 << 20
 """By which device-wide memory may differ between two looks with nothing running."""
 _IDLE_S: Final = 2.0
+_KEPT_PHASES: Final = 4096
 _AFTER_KILL_S: Final = 30.0
 """In which the referee must notice that a candidate is gone."""
 
@@ -60,6 +64,9 @@ class Watched:
     samples: list[Sample] = field(default_factory=list)
     joules: float | None = None
     """Of the burst, idle power subtracted."""
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds from code sent to: ``ready``, ``checked`` (small shapes), ``alone`` (nothing arms any more),
+    ``judged``, ``ended``, ``rested`` (memory back)."""
 
 
 class Session:
@@ -81,8 +88,8 @@ class Session:
         self._open_key: tuple[object, ...] | None = None
         self._context_bytes = 0
         self._idle_w: float | None = None
-        self.ready_s: list[float] = []
-        """Seconds from code sent to program loaded, one for each program that could be loaded."""
+        self.phases: deque[dict[str, float]] = deque(maxlen=_KEPT_PHASES)
+        """Of the last programs: see :class:`Watched`."""
         try:
             self._refused = self._choose(self._family.report)
             self._referee = self._start_referee()
@@ -183,7 +190,6 @@ class Session:
         self._send_program(
             child, job.program, problem.public.dialect, problem.public.entry_point, self._memory_share()
         )
-        self._restock()
         follower = _Follower(self, child, job, began, before)
         found = follower.follow()
         wall = time.monotonic() - began
@@ -191,6 +197,9 @@ class Session:
         ended_itself = child.ending
         peak_resident = process.resident_bytes(worker) if child.ending is None else None
         cpu_s = process.cpu_seconds(worker) if child.ending is None else None
+        child.kill("judged")
+        # Arming takes the time in which this program goes away and the next is checked: both end before timing.
+        self._restock()
         self._family.end(child, "judged")
         ready_at = found.get("ready_at")
         watched = Watched(
@@ -208,10 +217,15 @@ class Session:
             samples=follower.samples,
             joules=follower.joules,
         )
-        if watched.ready_s is not None:
-            self.ready_s.append(watched.ready_s)
+        ended = time.monotonic() - began
         self._rest(before, int(found.get("grown", 0)))
-        self._restock()
+        watched.phases = follower.phases | {
+            **({"ready": watched.ready_s} if watched.ready_s is not None else {}),
+            "judged": wall,
+            "ended": ended,
+            "rested": time.monotonic() - began,
+        }
+        self.phases.append(watched.phases)
         return watched
 
     def close(self) -> None:
@@ -417,7 +431,8 @@ class _Follower:
 
     def __init__(self, session: Session, child: Child, job: Job, began: float, before: _Rest) -> None:
         self._session, self._child, self._job = session, child, job
-        self._deadline = began + job.limits.wall_s
+        self._began, self._deadline = began, began + job.limits.wall_s
+        self.phases: dict[str, float] = {}
         self._before = before
         self._told = False
         self._energy: tuple[float | None, float] = (None, 0.0)
@@ -464,8 +479,10 @@ class _Follower:
             assert session._spares is not None
             began = time.monotonic()
             session._spares.settle()
+            alone = time.monotonic()
             # It was our arming that it waited for.
-            self._deadline += time.monotonic() - began
+            self._deadline += alone - began
+            self.phases |= {"checked": began - self._began, "alone": alone - self._began}
             self._timing = True
         elif event == "burst":
             session._idle_power()
@@ -490,14 +507,14 @@ class _Follower:
             return
         if session._watch is None:
             return
-        if self._timing:
+        now = time.monotonic()
+        if self._timing and (not self.samples or now - self.samples[-1].at > _SAMPLE_S):
             self.samples.append(session._watch.sample())
         taken = self._taken(session._watch)
         self.peak_device = max(self.peak_device or 0, taken)
         cap = session._settings.memory_cap_bytes
         if cap is not None and taken > cap:
             self._child.kill(f"memory: {taken >> 20} MiB of card memory, over {cap >> 20} MiB")
-
 
     def _taken(self, watch: CardWatch) -> int:
         """Card memory that the program has taken since it got its code, buffers not counted."""

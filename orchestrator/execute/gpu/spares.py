@@ -87,7 +87,7 @@ class Spares:
         """
         self.look()
         if not self._armed and not self._arming:
-            self.restock()
+            self.restock_one()
         while not self._armed:
             self._family.turn(0.05)
             self.look()

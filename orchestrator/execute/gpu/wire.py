@@ -6,6 +6,7 @@ untrusted sender can do is to send something that is refused.
 
 from __future__ import annotations
 
+import array
 import json
 import os
 import socket
@@ -48,9 +49,16 @@ def receive(sock: socket.socket, most_fds: int = 0) -> tuple[dict[str, Any], lis
         WireError: when what came is no message.
     """
     try:
-        data, fds, flags, _ = socket.recv_fds(sock, MESSAGE_BYTES, most_fds, socket.MSG_CMSG_CLOEXEC)
+        # socket.recv_fds drops its flags argument, and the descriptors would be inherited.
+        space = socket.CMSG_LEN(most_fds * array.array("i").itemsize)
+        data, ancillary, flags, _ = sock.recvmsg(MESSAGE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         raise EOFError("the other end is gone") from None
+    received = array.array("i")
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            received.frombytes(payload[: len(payload) - len(payload) % received.itemsize])
+    fds = received.tolist()
     if not data:
         close_all(fds)
         raise EOFError("the other end is gone")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import os
 import select
 import signal
@@ -186,6 +187,10 @@ def _child(request: dict[str, Any], fds: list[int]) -> None:
         ),
     )
     sys.argv = ["program"]
+    # What it printed must be there when it is killed.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
     if request["role"] == "referee":
         referee.serve(sockets[0], request["config"])
     else:

@@ -32,7 +32,8 @@ def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
                 bad += verdict is not Verdict.PASSED
                 rows.append([problem.id, dialect, verdict, reason, f"{took:.2f}", f"{lease:.2f}", *_numbers(gpu)])
         arming = ", ".join(f"{s:.2f}" for s in executor.session.arming_s[:12])
-        ready = ", ".join(f"{s * 1e3:.1f}" for s in executor.session.ready_s[:12])
+        loaded = [p["ready"] for p in executor.session.phases if "ready" in p]
+        ready = ", ".join(f"{s * 1e3:.1f}" for s in loaded[:12])
         head = [
             common.card_line(executor),
             f"Tiers refused: {dict(executor.session.tiers)}",

@@ -73,8 +73,8 @@ def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
             "# Programs per second",
             line,
             f"{count} programs for {_PROBLEM} in {_DTYPE}, one after the other, each with its verdict from three "
-            f"seeds of every small shape and {_ROUNDS} timed rounds; fresh processes do the same checks and the same "
-            "number of rounds with CUDA events.",
+            f"seeds of every small shape and {_ROUNDS} timed rounds; fresh processes do the same checks and as "
+            "many rounds with CUDA events.",
             common.table(["way", "programs/s", "each", "code to ready (median)", "arming (median)"], rows),
             *([f"Ratio with 2 spares: {numbers['ratio']:.1f}."] if fresh else []),
         ]
@@ -85,7 +85,7 @@ def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 def _ours(executor: Any, problem: Any, prepared: Preparation, count: int) -> dict[str, Any]:
     job = Job(problem.id, problem.reference, "scoring", 0, problem.limits)
     executor.run(problem, prepared, job)
-    executor.session.ready_s.clear()
+    executor.session.phases.clear()
     began = time.monotonic()
     for number in range(count):
         program = f"{problem.reference}\n# program {number}\n"
@@ -96,7 +96,10 @@ def _ours(executor: Any, problem: Any, prepared: Preparation, count: int) -> dic
     return {
         "programs_per_s": count / taken,
         "seconds_each": taken / count,
-        "ready_ms": median(executor.session.ready_s) * 1e3,
+        "ready_ms": median(p["ready"] for p in executor.session.phases) * 1e3,
+        "phases_ms": {
+            name: median(p[name] for p in executor.session.phases) * 1e3 for name in executor.session.phases[0]
+        },
         "arming_s": median(executor.session.arming_s),
     }
 

@@ -1,0 +1,100 @@
+"""Verdict, reason and feedback lines from what was found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from orchestrator.core.gpu import GpuMeasures
+from orchestrator.core.verdicts import Verdict
+from orchestrator.execute.gpu.family import Ending
+from orchestrator.execute.gpu.findings import compiler_errors, conclude, measured_lines
+
+NVRTC = """default_program(3): warning #177-D: variable "k" was declared but never referenced
+
+default_program(14): error: identifier "INFINTY" is undefined
+    acc top = INFINTY;
+              ^
+
+default_program(20): error: expected a ";"
+
+2 errors detected in the compilation of "default_program"."""
+
+
+def failed(**report: Any) -> dict[str, Any]:
+    return {"phase": "run", "outcome": "failed", "report": report, "rounds": []}
+
+
+@pytest.mark.parametrize(
+    ("found", "killed", "ending", "verdict", "reason"),
+    [
+        ({"outcome": "passed", "phase": "time"}, "", None, Verdict.PASSED, ""),
+        ({"outcome": "wrong", "reason": "at n=3: 1 of 3"}, "", None, Verdict.WRONG_ANSWER, "at n=3: 1 of 3"),
+        ({"outcome": "rule", "reason": "wrote outside"}, "", None, Verdict.REJECTED, "wrote outside"),
+        ({"outcome": "gone"}, "timeout (wall): 3 s", None, Verdict.TIMEOUT, "timeout (wall): 3 s"),
+        ({"outcome": "gone"}, "memory: 9 MiB", None, Verdict.OUT_OF_MEMORY, "memory: 9 MiB"),
+        ({"outcome": "gone"}, "", Ending(3, 0, 0), Verdict.ERROR, "exited with status 3 before"),
+        ({"outcome": "gone"}, "", Ending(-11, 0, 0), Verdict.ERROR, "killed by SIGSEGV"),
+        ({"outcome": "gone"}, "", Ending(139, 0, 0), Verdict.ERROR, "killed by SIGSEGV"),
+        ({"outcome": "gone"}, "", None, Verdict.INFRASTRUCTURE, "lost"),
+        (failed(type="ValueError", message="no"), "", None, Verdict.ERROR, "ValueError: no"),
+        (
+            failed(type="OutOfMemoryError", message="x", oom=True),
+            "",
+            None,
+            Verdict.OUT_OF_MEMORY,
+            "OutOfMemoryError",
+        ),
+        (failed(type="ValueError", message="no"), "timeout (wall): 3 s", None, Verdict.TIMEOUT, "timeout"),
+    ],
+)
+def test_conclude(found: dict[str, Any], killed: str, ending: Ending | None, verdict: Verdict, reason: str) -> None:
+    concluded = conclude(found, killed, ending, None)
+    assert concluded.verdict is verdict
+    assert reason in concluded.reason
+    assert "\n" not in concluded.reason
+
+
+def test_first_compiler_errors_without_warnings_or_source_echoes() -> None:
+    errors = compiler_errors(NVRTC)
+    assert errors == (
+        'default_program(14): error: identifier "INFINTY" is undefined',
+        'default_program(20): error: expected a ";"',
+    )
+    report = {"phase": "compile", "type": "CompileError", "message": NVRTC}
+    concluded = conclude(failed(**report), "", None, None)
+    assert (concluded.verdict, concluded.phase) == (Verdict.ERROR, "compile")
+    assert concluded.reason == f"does not compile: {errors[0]}"
+    assert concluded.lines == errors
+
+
+def test_compiler_output_is_bounded() -> None:
+    assert len(compiler_errors("\n".join(f"f({i}): error: no" for i in range(1000)))) == 5
+    assert all(len(line) <= 300 for line in compiler_errors("error: " + "x" * 10_000))
+
+
+def test_out_of_memory_says_what_was_asked_and_what_there_is() -> None:
+    message = "CUDA out of memory. Tried to allocate 18.63 GiB. GPU 0 has a total capacity of 7.45 GiB"
+    concluded = conclude(failed(type="OutOfMemoryError", message=message, oom=True), "", None, 8 * 10**9)
+    text = "\n".join(concluded.lines)
+    assert "asked for 18.63 GiB" in text
+    assert "may use 7.45 GiB" in text
+
+
+def test_measured_lines_name_the_bound() -> None:
+    measures = GpuMeasures(
+        name="card",
+        uuid="u",
+        time_s=4e-3,
+        reference_time_s=2e-3,
+        comparison="slower",
+        roofline_share=0.25,
+        bound="memory",
+        peak_memory_bytes=3 << 30,
+        compile_s=1.5,
+    )
+    text = "\n".join(measured_lines(measures, 8 << 30))
+    for part in ("4.000 ms", "0.50 times", "slower", "25%", "memory bandwidth", "3.00 GiB of 8.00 GiB", "1.5 s"):
+        assert part in text
+    assert measured_lines(GpuMeasures("card", "u"), None) == ("Correct.",)
