@@ -9,17 +9,18 @@ sizes up to 100,000 requests. The server is a process of its own; journal and le
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.bench._report import print_report
-from scripts.bench.generation_parts import limits, throughput
+from scripts.bench.generation_parts import faults, limits, throughput
 from scripts.bench.generation_parts.common import problems_file, start_ray
 
 __all__ = ["main"]
 
-PARTS = ("limits", "throughput")
+PARTS = ("limits", "throughput", "faults")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             figures |= _limits(problems, options.window, full=options.full)
         if "throughput" in options.parts:
             figures |= _throughput(problems, full=options.full)
+        if "faults" in options.parts:
+            figures |= _faults(problems, full=options.full)
+    print(json.dumps(figures, sort_keys=True))
 
 
 def _limits(problems: str, window_s: float, *, full: bool) -> dict[str, object]:
@@ -68,6 +72,29 @@ def _throughput(problems: str, *, full: bool) -> dict[str, object]:
     print_report(
         "replies of 0.5 s without limits",
         ["in flight", "actors", "requests/s", "driver ms", "actors ms", "driver MiB", "actors MiB"],
+        rows,
+        figures,
+    )
+    return figures
+
+
+def _faults(problems: str, *, full: bool) -> dict[str, object]:
+    kills = 20 if full else 4
+    measured = [
+        faults.faults(problems, 400),
+        faults.driver_kills(problems, 800, kills),
+        faults.actor_kills(problems, 800, kills),
+    ]
+    rows = [
+        [m.name, m.steps, m.same_replies, m.bought_again, m.settled, m.charged, m.settled + m.unsettled]
+        for m in measured
+    ]
+    figures: dict[str, object] = {
+        "faults_right": all(m.same_replies and m.bracketed and m.bought_again == 0 for m in measured)
+    }
+    print_report(
+        "ordeals: replies as undisturbed, journaled replies bought again, and the bill in dollars",
+        ["ordeal", "steps", "same", "again", "settled", "server's count", "settled + unsettled"],
         rows,
         figures,
     )

@@ -15,7 +15,9 @@ from typing import Any
 
 from orchestrator.core.generation import GenerationRequest, Message
 from orchestrator.core.money import AccountRef
+from orchestrator.core.prices import Price
 from orchestrator.driver.books import Books
+from orchestrator.generate.actor import LocalSender
 from orchestrator.generate.attempts import Endpoint
 from orchestrator.generate.pool import ActorPool
 from orchestrator.generate.pricing import look_up_price
@@ -25,7 +27,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.ledger import Ledger
 from tasks.humaneval import load
 
-__all__ = ["ACCOUNT", "MODEL", "PROVIDER", "Buyer", "buyer", "problems_file", "questions", "start_ray"]
+__all__ = ["ACCOUNT", "MODEL", "PROVIDER", "Buyer", "buyer", "price", "problems_file", "questions", "start_ray"]
 
 MODEL = "claude-sonnet-5-5"
 PROVIDER = "rehearsal:bench"
@@ -50,6 +52,11 @@ def questions(system: str = "", max_tokens: int = 1024) -> list[tuple[str, Gener
     ]
 
 
+def price() -> Price:
+    """The price of the model that is stood in for."""
+    return look_up_price(MODEL, datetime.now(UTC))
+
+
 def start_ray() -> None:
     """A local cluster without dashboard; worker logs stay in their files."""
     import ray
@@ -62,7 +69,7 @@ class Buyer:
     """A service with what stands behind it."""
 
     service: GenerationService
-    pool: ActorPool
+    pool: ActorPool | None
     ledger: Ledger
     journal: Journal
     questions: Sequence[tuple[str, GenerationRequest]]
@@ -101,7 +108,7 @@ async def buyer(
 ) -> AsyncIterator[Buyer]:
     """Everything that a run has between its systems and the server: service, actors, journal and ledger.
 
-    ``folder`` keeps the journal; without one it is thrown away.
+    ``folder`` keeps the journal; without one it is thrown away. Without actors (0) this process sends by itself.
     """
     with tempfile.TemporaryDirectory() as scratch:
         journal = Journal((folder or Path(scratch)) / "journal.sqlite", "bench")
@@ -109,10 +116,10 @@ async def buyer(
             ledger = Ledger(journal, usd=Decimal(1_000_000))
             await ledger.recover()
             endpoint = Endpoint(PROVIDER, base_url, needs_key=False, synthetic=True, stall_s=stall_s)
-            pool = ActorPool(endpoint, actors)
-            await pool.ready()
-            price = look_up_price(MODEL, datetime.now(UTC))
-            route = Route(PROVIDER, pool, {MODEL: price}, synthetic=True)
+            pool = ActorPool(endpoint, actors) if actors else None
+            if pool is not None:
+                await pool.ready()
+            route = Route(PROVIDER, pool or LocalSender(endpoint), {MODEL: price()}, synthetic=True)
             books = Books(journal, ledger, None)
             service = GenerationService([route], books, ledger, ServiceSettings(**{"enlarge": 1.0, **settings}))
             try:

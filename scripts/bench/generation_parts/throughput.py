@@ -36,6 +36,7 @@ def measure(problems: str, actors: int, in_flight: int, seconds: float) -> Throu
     async def main(server: RehearsalServer) -> Throughput:
         driver = psutil.Process()
         async with buyer(server.base_url, actors=actors, in_flight=in_flight) as bought:
+            assert bought.pool is not None
             # Slow start is not what is measured here.
             warm_s = max(4.0, seconds / 2)
             work = asyncio.create_task(bought.ask_for(warm_s + seconds, in_flight))
