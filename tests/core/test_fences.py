@@ -1,0 +1,58 @@
+"""Fenced blocks as they are read out of text."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.core.fences import Block, clean, outside, parse, read_blocks
+
+
+def texts(reply: str) -> list[tuple[str, str]]:
+    return [(block.label, block.text) for block in read_blocks(reply)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("no fence", []),
+        ("```\na\n```", [("", "a\n")]),
+        ("```Python\na\n```\n~~~sh\nb\n~~~", [("python", "a\n"), ("sh", "b\n")]),
+        ("````\n```\na\n```\n````", [("", "```\na\n```\n")]),
+        ("````markdown\n```py\na\n```\n````", [("py", "a\n")]),
+        ("  ```py\n  a\n    b\n  ```", [("py", "a\n  b\n")]),
+        ("text ```inline``` text", []),
+        ("```py\na", [("py", "a\n")]),
+        ("```py\n(\n```py\nb = 1\n```", [("py", "(\n"), ("py", "b = 1\n")]),
+        ("```{.python .numberLines}\na\n```", [("python", "a\n")]),
+        ("```py\n```", [("py", "\n")]),
+    ],
+)
+def test_read_blocks(reply: str, expected: list[tuple[str, str]]) -> None:
+    assert texts(reply) == expected
+
+
+def test_a_block_knows_whether_it_was_closed() -> None:
+    assert [block.closed for block in read_blocks("```\na\n```\n```\nb")] == [True, False]
+
+
+def test_a_fence_within_the_code_leaves_longer_readings() -> None:
+    reply = 'x\n```py\ns = """\n```\n"""\n```\n'
+    first = next(read_blocks(reply))
+    assert first == Block("py", 's = """\n', True, ('s = """\n```\n"""\n',))
+
+
+def test_outside_leaves_the_prose() -> None:
+    assert outside("a\n```py\nb\n```\nc\n~~~\nd") == "a\nc"
+
+
+def test_clean() -> None:
+    assert clean("\ufeffa\r\nb\rc") == "a\nb\nc"
+    assert clean("<think>\nno\n</think>\n\nyes") == "yes"
+    assert clean("<think>never done") == ""
+    assert clean("a <think> b") == "a <think> b"
+
+
+def test_parse_takes_only_what_compiles() -> None:
+    assert parse("x = 1\n") is not None
+    for source in ("x =", "return 1", "\x00", "nonlocal x", "(" * 10_000):
+        assert parse(source) is None
