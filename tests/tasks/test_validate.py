@@ -86,6 +86,19 @@ def test_a_published_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "1 problems, 0 wrong" in capsys.readouterr().out
 
 
+def test_an_entry_point_that_is_called_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = {
+        "task_id": 56,
+        "prompt": "Write a function to check if a number is one less than twice its reverse.",
+        "code": "def rev(n):\n    return int(str(n)[::-1])\ndef check(n):\n    return 2 * rev(n) == n + 1\n",
+        "test_imports": [],
+        "test_list": ["assert check(70) == False", "assert check(73) == True"],
+    }
+    path = write(tmp_path / "mbpp.jsonl", record)
+    assert main([path, "--suite", "mbpp"]) == 0
+    assert "1 problems, 0 wrong" in capsys.readouterr().out
+
+
 def test_the_command(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.jsonl", GOOD | {"reference": "def double(x):\n    return 0\n"})
     done = subprocess.run(

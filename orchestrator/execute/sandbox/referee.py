@@ -119,8 +119,10 @@ def _judge(control: Channel, proxy: Proxy, tests: _Tests, job: dict[str, Any]) -
         if tests.source is None:
             return _try_examples(control, proxy, tests.examples, namespace)
         exec(tests.source, namespace)
+        # Taken first: in MBPP an entry point is called `check` too.
+        check = namespace["check"]
         namespace[job["entry"]] = proxy
-        namespace["check"](proxy)
+        check(proxy)
         proxy.ensure_loaded()
         result = _Result("passed", "")
     except BaseException as error:  # noqa: BLE001 - whatever ends the tests is a verdict; the process goes on.
