@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.core.execution import Execution, Executor, Job, Preparation
 from orchestrator.core.problems import GpuTests, Problem
 from orchestrator.execute.card import leased_card
+from orchestrator.execute.sandbox.process import die_with_parent
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -57,6 +58,9 @@ class ExecutionActor:
     def __init__(self, settings: SlotSettings) -> None:
         self._settings = settings
         self._card = leased_card(settings.memory_cap_bytes) if settings.device == "gpu" else None
+        # The raylet is this process's parent. A worker that outlives it would keep its sandbox alive as well, and
+        # Ray lets a busy one go on for a while.
+        die_with_parent()
         # Keys are for generation actors; nothing that runs programs keeps one where a child could inherit it.
         os.environ.pop("ANTHROPIC_API_KEY", None)
         if settings.device == "cpu":
