@@ -161,7 +161,8 @@ def status_failure(
         secret: the key, taken out of the message should the server repeat it.
     """
     kind_name, message = _error_words(body)
-    kind = _kind(status, kind_name, message)
+    wait_s = retry_after_s(headers)
+    kind = _kind(status, kind_name, message, comes_back=wait_s is not None)
     if began and kind not in (FailureKind.FATAL, FailureKind.CONTEXT_EXCEEDED):
         kind = FailureKind.DROPPED
     if secret:
@@ -171,16 +172,17 @@ def status_failure(
         message=message,
         status=status,
         request_id=headers.get("request-id", "") or _body_request_id(body),
-        retry_after_s=retry_after_s(headers),
+        retry_after_s=wait_s,
         # A gateway that gave up waiting does not know whether the model went on.
         may_have_charged=began or kind is FailureKind.TIMEOUT,
     )
 
 
-def _kind(status: int, kind_name: str, message: str) -> FailureKind:
+def _kind(status: int, kind_name: str, message: str, *, comes_back: bool) -> FailureKind:
     if status == 429 or kind_name == "rate_limit_error":
-        # Some spend limits are told as 429 without a time to come back: waiting would not help.
-        return FailureKind.FATAL if _SPEND_LIMIT.search(message) else FailureKind.RATE_LIMITED
+        # A spend limit may be told as 429 too, but without a time to come back: waiting would not help.
+        spent = not comes_back and _SPEND_LIMIT.search(message)
+        return FailureKind.FATAL if spent else FailureKind.RATE_LIMITED
     if status == 529 or kind_name == "overloaded_error":
         return FailureKind.OVERLOADED
     if status in (408, 504) or kind_name == "timeout_error":
