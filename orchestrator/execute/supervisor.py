@@ -138,8 +138,11 @@ class Supervisor:
             self._send(job, limits, zygote, candidate)
             watch = _Watch(zygote, self._require_referee(), candidate, limits, job)
             self._follow(watch, candidate, zygote, seen, began)
+        except OSError as error:
+            self._discard_boxes(package)
+            raise BoxFailed(f"lost a sandbox process: {error}") from error
         except BaseException:
-            self._discard_zygote(package)
+            self._discard_boxes(package)
             raise
         finally:
             with contextlib.suppress(OSError):
@@ -320,7 +323,7 @@ class Supervisor:
             raise BoxFailed("there is no referee")
         return self._channel
 
-    def _discard_zygote(self, package: str | None) -> None:
+    def _discard_boxes(self, package: str | None) -> None:
         box = self._zygotes.pop(package, None)
         if box is not None:
             box.kill()

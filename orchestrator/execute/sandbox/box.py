@@ -92,19 +92,20 @@ def _keep(control: socket.socket, spec: BoxSpec, flags: int, reason: str = "") -
         raise
     if pid == 0:
         os.close(told)
+        watched = -1 if flags else os.pidfd_open(keeper)
         # Candidates' discarded output is sent to this very descriptor, so it can be written too.
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.close(null)
         try:
-            _enter(spec, flags, keeper)
+            _enter(spec, flags)
         except OSError as error:
             if not (flags and namespaces.refused(error)):
                 raise
             os.write(tell, str(error).encode()[:500])
             os._exit(_REFUSED)
         os.close(tell)
-        _serve(control, spec, flags, reason)
+        _serve(control, spec, flags, watched, reason)
         os._exit(0)
     os.close(tell)
     why = os.read(told, 500).decode()
@@ -131,7 +132,7 @@ def _wait(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _enter(spec: BoxSpec, flags: int, keeper: int) -> None:
+def _enter(spec: BoxSpec, flags: int) -> None:
     """See only what the box is to see, as whom it is to be."""
     if flags:
         namespaces.private_root(
@@ -151,13 +152,13 @@ def _enter(spec: BoxSpec, flags: int, keeper: int) -> None:
     if os.getuid() != spec.uid:
         process.become(spec.uid, spec.gid)
     capabilities.drop_all()
-    # In a PID namespace of its own the parent shows as 0.
-    process.die_with_parent(None if flags else keeper)
+    if flags:
+        process.die_with_parent()
     process.subreaper()
     os.umask(0o077)
 
 
-def _serve(control: socket.socket, spec: BoxSpec, flags: int, reason: str) -> None:
+def _serve(control: socket.socket, spec: BoxSpec, flags: int, keeper: int, reason: str) -> None:
     _forget_paths(spec)
     process.no_new_privileges()
     scratch = _SCRATCH if flags else os.path.join(spec.folder, "scratch")
@@ -198,6 +199,8 @@ def _serve(control: socket.socket, spec: BoxSpec, flags: int, reason: str) -> No
     _silence()
     if spec.role == "referee":
         rlimits.apply(rlimits.ResourceLimits(address_space_bytes=size + _REFEREE_BYTES, file_bytes=0))
+        if not flags:
+            process.die_with_parent()
         referee.serve(control)
         return
     zygote.serve(
@@ -208,6 +211,7 @@ def _serve(control: socket.socket, spec: BoxSpec, flags: int, reason: str) -> No
             ruleset=ruleset,
             policy=policy,
             own_pids=bool(flags),
+            keeper=keeper,
         ),
     )
 

@@ -151,7 +151,9 @@ def _reply(channel: Channel, reply: list[Any]) -> None:
 def _describe(error: BaseException) -> list[str]:
     kind = type(error)
     try:
-        message = str(error)[:_MOST_MESSAGE]
+        # The text of a KeyError is the representation of its key: the key itself makes the same error again.
+        alone = kind is KeyError and len(error.args) == 1 and type(error.args[0]) is str
+        message = (error.args[0] if alone else str(error))[:_MOST_MESSAGE]
         message.encode()
     except BaseException:  # noqa: BLE001 - a message that cannot be made is no message.
         message = ""

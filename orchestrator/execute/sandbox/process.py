@@ -151,9 +151,12 @@ def resident_bytes(pid: int) -> int | None:
 
 
 def start_time(pid: int) -> int | None:
-    """Return when the process started, in ticks since boot, which tells it from a later one of the same id."""
+    """Return when the process started, in ticks since boot, which tells it from a later one of the same id.
+
+    None when it is gone, or dead and only not yet waited for.
+    """
     fields = _stat(pid)
-    return None if fields is None else int(fields[19])
+    return None if fields is None or fields[0] in ("Z", "X") else int(fields[19])
 
 
 def descendants(pid: int) -> list[int]:

@@ -40,6 +40,9 @@ class Confinement(NamedTuple):
     """None: no filter."""
     own_pids: bool
     """The zygote is the first process of a PID namespace."""
+    keeper: int
+    """A pidfd of the keeper: should it be killed, the zygote clears up in its place. -1 where the zygote dies with
+    it and, as the first process of its namespace, takes all others along."""
 
 
 def serve(control: socket.socket, box: Confinement) -> None:
@@ -55,18 +58,15 @@ def serve(control: socket.socket, box: Confinement) -> None:
     gc.collect()
     gc.freeze()
     while True:
-        try:
-            message, descriptors, _, _ = socket.recv_fds(control, 64, 2)
-        except ConnectionError:
-            return
-        if not message or len(descriptors) != 2:
+        descriptors = _ask(control, box.keeper)
+        if descriptors is None:
             return
         pid = os.fork()
         if pid == 0:
             _become_candidate(box, delta, *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        orderly = _watch(control, pid)
+        orderly = _watch(control, box.keeper, pid)
         status, usage = _reap(pid)
         strays = end_family()
         _clear(box)
@@ -87,8 +87,26 @@ def _clear(box: Confinement) -> None:
             empty_folder(folder)
 
 
-def _watch(control: socket.socket, pid: int) -> bool:
-    """Hand over a pidfd and wait for the end of the process; kill it and return False when the supervisor goes."""
+def _ask(control: socket.socket, keeper: int) -> list[int] | None:
+    """Wait for the descriptors of the next candidate; None when the supervisor or the keeper is gone."""
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    if keeper >= 0:
+        poll.register(keeper, select.POLLIN)
+    if any(descriptor == keeper for descriptor, _ in poll.poll()):
+        return None
+    try:
+        message, descriptors, _, _ = socket.recv_fds(control, 64, 2)
+    except ConnectionError:
+        return None
+    return descriptors if message and len(descriptors) == 2 else None
+
+
+def _watch(control: socket.socket, keeper: int, pid: int) -> bool:
+    """Hand over a pidfd and wait for the end of the process.
+
+    When the supervisor or the keeper goes first, kill the process and return False.
+    """
     pidfd = os.pidfd_open(pid)
     try:
         with contextlib.suppress(ConnectionError):
@@ -96,13 +114,12 @@ def _watch(control: socket.socket, pid: int) -> bool:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         poll.register(control, select.POLLHUP | select.POLLRDHUP)
-        while True:
-            ready = [descriptor for descriptor, _ in poll.poll()]
-            if control.fileno() in ready:
-                os.kill(pid, signal.SIGKILL)
-                return False
-            if pidfd in ready:
-                return True
+        if keeper >= 0:
+            poll.register(keeper, select.POLLIN)
+        if {descriptor for descriptor, _ in poll.poll()} == {pidfd}:
+            return True
+        os.kill(pid, signal.SIGKILL)
+        return False
     finally:
         os.close(pidfd)
 

@@ -22,7 +22,7 @@ def test_everything_goes_and_nothing_outside(tmp_path: Path) -> None:
 
 
 def test_depth_beyond_every_path_limit(tmp_path: Path) -> None:
-    depth = 3000
+    depth = 600
     at = os.open(tmp_path, os.O_RDONLY)
     for _ in range(depth):
         os.mkdir("d" * 20, dir_fd=at)
