@@ -84,7 +84,15 @@ class Generation:
                 seen.setdefault(problem.digest, problem)
         write_problems(path, seen.values())
         config = rehearsed[0].config
-        self._settings = RehearsalSettings.from_config(config.rehearsal, seed=config.seed, problems=str(path))
+        self._settings = RehearsalSettings.from_config(
+            config.rehearsal,
+            seed=config.seed,
+            problems=str(path),
+            # Batches outlive their driver at a provider, so they do here.
+            batch_state=str(self.plan.run_dir / "rehearsal-batches.jsonl")
+            if config.generate.mode == "batch"
+            else None,
+        )
         self._server = RehearsalServer(self._settings)
         self._base_url = await asyncio.to_thread(self._server.start)
 
