@@ -33,7 +33,6 @@ import struct
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from itertools import chain
-from types import GeneratorType
 from typing import Any, Final
 
 __all__ = [
@@ -218,30 +217,13 @@ _ENCODERS: Final[dict[type, Callable[[Any, int], Any]]] = {
     bytes: lambda value, depth: {"b": value.hex()},
     bytearray: lambda value, depth: {"B": value.hex()},
     range: lambda value, depth: {"r": [encode(v, depth) for v in (value.start, value.stop, value.step)]},
-    **dict.fromkeys(
-        [
-            GeneratorType,
-            map,
-            filter,
-            zip,
-            enumerate,
-            reversed,
-            type(iter([])),
-            type(iter(())),
-            type(iter("")),
-            type(iter({})),
-            type(iter(set())),
-            type(iter(range(0))),
-            type({}.keys()),
-            type({}.values()),
-            type({}.items()),
-        ],
-        _encode_iterator,
-    ),
+    **dict.fromkeys([type({}.keys()), type({}.values()), type({}.items())], _encode_iterator),
 }
 
 
 def _other_encoder(kind: type) -> Callable[[Any, int], Any]:
+    if kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__"):
+        return _encode_iterator
     if kind.__module__ == "numpy" and hasattr(kind, "item") and kind.__name__ != "ndarray":
         return _encode_numpy_scalar
     if issubclass(kind, tuple) and kind.__bases__ == (tuple,) and hasattr(kind, "_fields"):
