@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.cluster.session import ClusterError
 
-__all__ = ["Demand", "room_for"]
+__all__ = ["Demand", "NodeView", "list_nodes", "refuse", "room_for", "share_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,46 +20,119 @@ class Demand:
     gpu: bool
     labels: Mapping[str, str]
 
+    def fits(self, node: NodeView) -> bool:
+        """Whether the node carries the labels that are asked for."""
+        return all(node.labels.get(key) == value for key, value in self.labels.items())
 
-def room_for(demands: Iterable[Demand], *, autoscaling: bool = False) -> dict[str, int]:
-    """Slots that the running nodes have room for, by pool.
 
-    Raises:
-        ClusterError: some demand fits no node. The sentence says what is there and what was asked: an actor whose
-            selector matches nothing would wait for ever.
-    """
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One living node, as Ray tells of it."""
+
+    id: str
+    host: str
+    address: str
+    labels: Mapping[str, str]
+    cpus: int
+    gpus: int
+    draining: bool = False
+    """It is about to leave: nothing new is placed there."""
+
+    @property
+    def own_labels(self) -> dict[str, str]:
+        """Labels that somebody gave it, without those that Ray sets by itself."""
+        return {key: value for key, value in sorted(self.labels.items()) if not key.startswith("ray.io/")}
+
+
+def list_nodes() -> list[NodeView]:
+    """The living nodes, in the order of their ids. Ray must be initialised."""
     import ray
+    from ray._private.state import state
 
     listed: list[Mapping[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    nodes = [node for node in listed if node.get("Alive")]
-    found: dict[str, int] = {}
-    for demand in demands:
-        count = sum(_slots(node, demand) for node in nodes)
-        if count == 0 and not autoscaling:
-            raise ClusterError(_nothing(demand, nodes))
-        found[demand.pool] = max(count, 1)
+    leaving = set(state.get_draining_nodes())
+    nodes = [
+        NodeView(
+            id=node["NodeID"],
+            host=node.get("NodeManagerHostname") or node["NodeManagerAddress"],
+            address=node["NodeManagerAddress"],
+            labels=dict(node.get("Labels") or {}),
+            cpus=int(node.get("Resources", {}).get("CPU", 0)),
+            gpus=int(node.get("Resources", {}).get("GPU", 0)),
+            draining=node["NodeID"] in leaving,
+        )
+        for node in listed
+        if node.get("Alive")
+    ]
+    return sorted(nodes, key=lambda node: node.id)
+
+
+def share_out(demands: Sequence[Demand], nodes: Iterable[NodeView]) -> dict[str, int]:
+    """Slots by pool: every GPU (or CPU) goes to one of the pools that may use it, the emptiest first.
+
+    Two classes that match the same node would otherwise count its cards twice, and the pool that comes second would
+    wait for slots that the first never gives back.
+    """
+    found = {demand.pool: 0 for demand in demands}
+    units = [
+        (gpu, node)
+        for node in nodes
+        if not node.draining
+        for gpu in (True, False)
+        for _ in range(_count(node, gpu))
+    ]
+    wanted = [(unit, [d for d in demands if d.gpu is unit[0] and d.fits(unit[1])]) for unit in units]
+    # What fits one class only is given first, so that it is not missed by the class that has nothing else.
+    for _, able in sorted(wanted, key=lambda each: len(each[1])):
+        if able:
+            found[min(able, key=lambda demand: found[demand.pool]).pool] += 1
     return found
 
 
-def _slots(node: Mapping[str, Any], demand: Demand) -> int:
-    labels = node.get("Labels") or {}
-    if any(labels.get(key) != value for key, value in demand.labels.items()):
-        return 0
-    return int(node.get("Resources", {}).get("GPU" if demand.gpu else "CPU", 0))
+def room_for(
+    demands: Sequence[Demand], nodes: Sequence[NodeView], *, autoscales: bool = False
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Slots that the nodes have room for, by pool, and why not, by pool, where a demand fits no node.
+
+    With ``autoscales`` the cluster adds nodes when slots are asked for, so that every pool has room for one.
+    """
+    found = share_out(demands, nodes)
+    if autoscales:
+        return {pool: max(count, 1) for pool, count in found.items()}, {}
+    short = {demand.pool: _nothing(demand, nodes) for demand in demands if found[demand.pool] == 0}
+    return found, short
 
 
-def _nothing(demand: Demand, nodes: list[Mapping[str, Any]]) -> str:
-    gpus = sum(int(node.get("Resources", {}).get("GPU", 0)) for node in nodes)
-    own = [{k: v for k, v in (node.get("Labels") or {}).items() if not k.startswith("ray.io/")} for node in nodes]
-    labels = "; ".join(", ".join(f"{k}={v}" for k, v in sorted(each.items())) or "no labels" for each in own)
+def refuse(short: Mapping[str, str]) -> None:
+    """Stop where a demand fits no node: an actor whose selector matches nothing would wait for ever.
+
+    Raises:
+        ClusterError: the sentence says what is there and what was asked.
+    """
+    if short:
+        raise ClusterError("; ".join(dict.fromkeys(short.values())))
+
+
+def _count(node: NodeView, gpu: bool) -> int:
+    return node.gpus if gpu else node.cpus
+
+
+def _nothing(demand: Demand, nodes: Sequence[NodeView]) -> str:
+    gpus = sum(node.gpus for node in nodes)
+    own = [", ".join(f"{k}={v}" for k, v in node.own_labels.items()) or "no labels" for node in nodes]
     wanted = "a GPU" if demand.gpu else "a CPU"
     selector = ", ".join(f"{k}={v}" for k, v in sorted(demand.labels.items()))
     asked = f"hardware={demand.hardware} asks for {wanted}" + (
         f" on a node labelled {selector}" if selector else ""
     )
-    there = f"the cluster has {len(nodes)} node(s) with {gpus} GPU(s) and the labels: {labels}"
+    there = (
+        f"the cluster has {len(nodes)} node{'s' * (len(nodes) != 1)} with {gpus} GPU{'s' * (gpus != 1)} and the"
+        f" labels: {'; '.join(dict.fromkeys(own))}"
+    )
     if demand.gpu and gpus == 0:
         change = "run on a machine with an NVIDIA GPU and its driver, or say execute.device=cpu"
+    elif any(demand.fits(node) and _count(node, demand.gpu) for node in nodes):
+        change = "other classes of this sweep take what there is; run them one after the other, or add nodes"
     else:
         change = "start the node with `ray start --labels`, or choose another hardware="
     return f"{asked}, but {there}; {change}"

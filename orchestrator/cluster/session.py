@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 __all__ = ["ClusterError", "ClusterSettings", "start_ray", "stop_ray"]
@@ -28,6 +29,8 @@ class ClusterSettings:
     """None: start Ray here."""
     num_cpus: int | None
     insecure: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of this machine, where Ray is started here."""
 
 
 def start_ray(settings: ClusterSettings) -> None:
@@ -51,6 +54,7 @@ def start_ray(settings: ClusterSettings) -> None:
     if settings.address is None:
         options |= {
             "num_cpus": settings.num_cpus,
+            "labels": dict(settings.labels) or None,
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
         }

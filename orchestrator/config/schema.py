@@ -183,6 +183,8 @@ class ClusterConfig:
     """Allow a cluster without token authentication."""
     num_cpus: int | None = None
     """Local Ray only; None: all cores."""
+    autoscales: bool = False
+    """The cluster at ``address`` adds nodes when slots are asked for: wait for them instead of refusing."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -86,6 +86,7 @@ class ExecutionPool:
         self._slots: list[Slot] = []
         self._idle: list[Slot] = []
         self._reserved_nodes: set[str] = set()
+        self._leaving: frozenset[str] = frozenset()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting = 0
         self._failed_starts = 0
@@ -141,10 +142,20 @@ class ExecutionPool:
         self._slots.clear()
         self._idle.clear()
 
-    def grow(self) -> None:
-        """A node joined: one slot more."""
-        self.size += 1
-        self._start_one()
+    def grow(self, size: int) -> None:
+        """The cluster has room for ``size`` slots now: start what is missing, never end what runs."""
+        self.size = max(size, self.size)
+        if self._stopping or self._failure is not None:
+            return
+        for _ in range(self.size - len(self._slots) - self._starting):
+            self._start_one()
+
+    def drain(self, nodes: Iterable[str]) -> None:
+        """These nodes are about to leave: their slots finish what they run and are replaced elsewhere."""
+        self._leaving = frozenset(nodes)
+        for slot in [slot for slot in self._idle if slot.node in self._leaving]:
+            self._idle.remove(slot)
+            self._retire(slot)
 
     # -- use -----------------------------------------------------------------------------------------------
 
@@ -152,6 +163,16 @@ class ExecutionPool:
     def running(self) -> int:
         """Slots at work."""
         return len(self._slots) - len(self._idle)
+
+    @property
+    def standing(self) -> int:
+        """Slots that are up."""
+        return len(self._slots)
+
+    @property
+    def starting(self) -> int:
+        """Slots that were asked for and are not up yet."""
+        return self._starting
 
     @property
     def waiting(self) -> int:
@@ -243,7 +264,10 @@ class ExecutionPool:
         else:
             if alone:
                 self._reserved_nodes.discard(slot.node)
-            self._idle.append(slot)
+            if slot.node in self._leaving:
+                self._retire(slot)
+            else:
+                self._idle.append(slot)
             if not waiting.done.done():
                 waiting.done.set_result(result)
         self._dispatch()
@@ -267,6 +291,12 @@ class ExecutionPool:
             self._enqueue(waiting, alone=alone)
 
     # -- slots ---------------------------------------------------------------------------------------------
+
+    def _retire(self, slot: Slot) -> None:
+        self._slots.remove(slot)
+        self._spawn(_close_quietly(slot))
+        if not self._stopping:
+            self._start_one()
 
     def _start_one(self) -> None:
         self._starting += 1

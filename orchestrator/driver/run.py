@@ -9,26 +9,30 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
-from orchestrator.cluster.capacity import Demand, room_for
+from orchestrator.cluster.capacity import list_nodes
+from orchestrator.cluster.cards import local_cards, local_labels
 from orchestrator.cluster.session import ClusterError, ClusterSettings, start_ray, stop_ray
 from orchestrator.core.summary import Summary
 from orchestrator.core.systems import SYSTEMS
 from orchestrator.driver.books import Books
+from orchestrator.driver.elastic import Elastic
 from orchestrator.driver.execution import ExecutionService, InvalidReference
 from orchestrator.driver.generation import Generation
 from orchestrator.driver.notes import announce, closing_notes, shown
+from orchestrator.driver.placement import Placement, card_notes, place
 from orchestrator.driver.pool import ExecutionPool, PoolBroken
 from orchestrator.driver.record import make_record, write_record
 from orchestrator.driver.regrade import Regrade, RegradeError
 from orchestrator.driver.results import Results
 from orchestrator.driver.scheduler import Scheduler
-from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, pool_name, problems_by_pool
+from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, problems_by_pool
 from orchestrator.driver.tracking import Tracking
 from orchestrator.generate.service import FatalApiError
 from orchestrator.journal.cache import ReplyCache
@@ -57,6 +61,9 @@ EXPECTED: Final = (
     TrackingUnreachable,
 )
 """What ends a run with one sentence. Anything else is a fault of ours and keeps its traceback."""
+
+SLOT_WINDOW: Final = 4
+"""Trials under way for each slot, beyond those that wait for the model."""
 
 STATUS: Final = {DONE: "done", FAILED: "failed", BUDGET: "budget", INTERRUPTED: "interrupted"}
 
@@ -114,10 +121,12 @@ class _Run:
                 return INTERRUPTED
 
     async def _work(self, stack: contextlib.AsyncExitStack, journal: Journal) -> int:
-        plan, progress = self.plan, self.progress
+        progress = self.progress
+        plan = self.plan
         live = plan.config.display == "rich" or (plan.config.display == "auto" and self.console.is_terminal)
         async with Display(progress, self.console, live=live) as display:
             pools = await self._start(stack, journal)
+            plan = self.plan
             services = {
                 name: ExecutionService(pool, journal, seed=plan.config.seed) for name, pool in pools.items()
             }
@@ -156,22 +165,63 @@ class _Run:
         stack.callback(stop_ray)
         stack.push_async_callback(self.generation.close)
         server = asyncio.create_task(self.generation.start_server())
-        cluster = plan.config.cluster
-        await asyncio.to_thread(start_ray, ClusterSettings(cluster.address, cluster.num_cpus, cluster.insecure))
+        placement = await self._join()
         await server
-        demands = {
-            pool_name(cell): Demand(pool_name(cell), cell.hardware.name, cell.needs_gpu, cell.hardware.labels)
-            for cell in plan.cells
-        }
-        pools = build_pools(plan, room_for(demands.values()))
+        plan = self.plan
+        pools = build_pools(plan, placement.slots)
         for pool in pools.values():
             stack.push_async_callback(pool.close)
             pool.open()
         for pool in pools.values():
             await pool.ready()
+        self._watch_nodes(stack, pools, placement)
         stack.push_async_callback(self.tracking.close)
         await self.tracking.open(journal, self.record)
         return pools
+
+    async def _join(self) -> Placement:
+        """Start or join Ray and find room for every cell; from here on the plan is the one that fits."""
+        cluster = self.plan.config.cluster
+        on_gpu = [cell for cell in self.plan.cells if cell.needs_gpu]
+        labels: dict[str, str] = {}
+        if cluster.address is None and on_gpu and (cards := await asyncio.to_thread(local_cards)):
+            labels = local_labels(cell.hardware.labels for cell in on_gpu)
+            self._note(*card_notes(on_gpu, cards))
+        settings = ClusterSettings(cluster.address, cluster.num_cpus, cluster.insecure, labels)
+        await asyncio.to_thread(start_ray, settings)
+        nodes = await asyncio.to_thread(list_nodes)
+        placement = place(self.plan, nodes, autoscales=cluster.autoscales)
+        self.plan = placement.plan
+        self._note(*placement.notes)
+        for plain, cell in zip(self.record["cells"], self.plan.cells, strict=True):
+            plain["hardware"] = cell.hardware.name
+        hardware = {cell.hardware.name: asdict(cell.hardware) for cell in self.plan.cells}
+        self.record["hardware"] = list(hardware.values())
+        return placement
+
+    def _note(self, *lines: str) -> None:
+        """Say it now, and again with the results."""
+        for line in lines:
+            self.console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+        self.plan = replace(self.plan, notes=(*self.plan.notes, *lines))
+
+    def _watch_nodes(
+        self, stack: contextlib.AsyncExitStack, pools: dict[str, ExecutionPool], placement: Placement
+    ) -> None:
+        if self.plan.config.cluster.address is None:
+            return
+
+        def grown(more: int) -> None:
+            if self.scheduler is not None:
+                self.scheduler.widen(SLOT_WINDOW * more)
+
+        def say(line: str) -> None:
+            self.progress.message = line
+
+        fixed = self.plan.config.execute.slots is not None
+        elastic = Elastic(pools, placement.demands, list_nodes, fixed=fixed, grown=grown, say=say)
+        watching = asyncio.create_task(elastic.watch())
+        stack.callback(watching.cancel)
 
     async def _trials(
         self, journal: Journal, pools: dict[str, ExecutionPool], works: list[Work], ledger: Ledger

@@ -63,6 +63,11 @@ class Scheduler:
         self.started: float | None = None
         """Monotonic time of the first trial's start."""
 
+    def widen(self, more: int) -> None:
+        """Let so many trials more be under way at once: slots were added."""
+        for _ in range(more):
+            self._window.release()
+
     def stop(self) -> None:
         """Start nothing new; what is in flight is finished and kept."""
         if not self.stopping:

@@ -1,0 +1,67 @@
+"""The cards of this machine, and whether they are what a hardware class says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+__all__ = ["LocalCard", "card_fits", "local_cards", "local_labels"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCard:
+    """A card as its driver names it."""
+
+    name: str
+    memory_bytes: int
+    driver: str
+
+
+def local_cards() -> tuple[LocalCard, ...]:
+    """The NVIDIA cards of this machine; none where there is no driver. Creates no CUDA context."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        driver = str(pynvml.nvmlSystemGetDriverVersion())
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return tuple(
+            LocalCard(str(pynvml.nvmlDeviceGetName(h)), int(pynvml.nvmlDeviceGetMemoryInfo(h).total), driver)
+            for h in handles
+        )
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def local_labels(wanted: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Labels for a Ray that is started on this machine alone: those that the plan's hardware asks for.
+
+    On one machine nobody else could give them. Where two classes ask for different values of one label the machine
+    can be only one of them, so that label is not given and the cluster is refused with what was asked.
+    """
+    found: dict[str, set[str]] = {}
+    for labels in wanted:
+        for key, value in labels.items():
+            found.setdefault(key, set()).add(value)
+    return {key: next(iter(values)) for key, values in found.items() if len(values) == 1}
+
+
+def card_fits(hardware: str, card: str) -> bool:
+    """Whether a card's name is that of a hardware class: ``rtx4060`` and ``NVIDIA GeForce RTX 4060``.
+
+    A trailing memory size (``rtx4060ti16``) is not part of the name. Classes that name no card (``gpu``) fit all.
+    """
+    if not re.search(r"\d", hardware):
+        return True
+    words = re.findall(r"[a-z0-9]+", card.lower())
+    wanted = {hardware.lower(), re.sub(r"(?<=ti)\d+$", "", hardware.lower())}
+    for start in range(len(words)):
+        for end in range(start + 1, len(words) + 1):
+            after = words[end] if end < len(words) else ""
+            if "".join(words[start:end]) in wanted and after not in ("ti", "super"):
+                return True
+    return False

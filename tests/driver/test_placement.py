@@ -1,0 +1,81 @@
+"""Cells that find no GPU: refused, or moved to the CPU where that was allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from orchestrator.cluster.capacity import NodeView
+from orchestrator.cluster.cards import LocalCard
+from orchestrator.cluster.session import ClusterError
+from orchestrator.config.arguments import parse_arguments
+from orchestrator.driver.placement import card_notes, place
+from orchestrator.driver.setup import pool_name
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.model import Plan
+
+PLAIN = [NodeView("a", "a", "10.0.0.1", {}, 2, 0)]
+RTX = [NodeView("a", "a", "10.0.0.1", {"gpu-class": "rtx4060"}, 2, 1)]
+MIXED = [*RTX, NodeView("b", "b", "10.0.0.2", {"gpu-class": "l4"}, 4, 4)]
+
+
+@pytest.fixture(autouse=True)
+def _here(in_folder: object) -> None:
+    """Plans name their folders by the current one."""
+
+
+def plan_of(words: Sequence[str]) -> Plan:
+    return build_plan(parse_arguments([*words, "model=rehearsal", "limit=1"]))
+
+
+def test_without_a_gpu_a_cell_that_asks_for_one_is_refused() -> None:
+    with pytest.raises(ClusterError, match="hardware=gpu asks for a GPU"):
+        place(plan_of(["suite=gpu"]), PLAIN)
+
+
+def test_without_a_gpu_it_moves_to_the_cpu_where_that_was_allowed() -> None:
+    plan = plan_of(["axes.suite=[humaneval,gpu]", "execute.without_gpu=cpu", "hardware=rtx4060"])
+    placed = place(plan, PLAIN)
+    assert {pool_name(cell) for cell in placed.plan.cells} == {"local:cpu"}
+    assert placed.slots == {"local:cpu": 2}
+    (note,) = placed.notes
+    assert "execute.without_gpu=cpu" in note
+    for cell in placed.plan.cells:
+        # A price or a label of a card that did not run it must not come near its figures.
+        assert cell.hardware.purchase_usd is None
+        assert cell.hardware.labels == {}
+    assert [cell.id for cell in placed.plan.cells] == [cell.id for cell in plan.cells]
+
+
+def test_what_has_its_gpu_stays_there() -> None:
+    plan = plan_of(["suite=gpu", "axes.hardware=[rtx4060,l4]", "execute.without_gpu=cpu"])
+    placed = place(plan, MIXED)
+    assert placed.plan is plan
+    assert placed.slots == {"rtx4060:gpu": 1, "l4:gpu": 4}
+    assert placed.notes == ()
+
+
+def test_only_the_class_that_is_missing_moves() -> None:
+    plan = plan_of(["suite=gpu", "axes.hardware=[rtx4060,l4]", "execute.without_gpu=cpu"])
+    placed = place(plan, RTX)
+    assert [pool_name(cell) for cell in placed.plan.cells] == ["rtx4060:gpu", "local:cpu"]
+    assert placed.slots == {"rtx4060:gpu": 1, "local:cpu": 2}
+
+
+def test_a_dialect_that_needs_a_card_is_refused_all_the_same() -> None:
+    with pytest.raises(ClusterError, match=r"suite\.dialect=cuda needs a card"):
+        place(plan_of(["suite=gpu", "suite.dialect=cuda", "execute.without_gpu=cpu"]), PLAIN)
+
+
+def test_a_cluster_that_adds_nodes_is_waited_for_instead() -> None:
+    placed = place(plan_of(["suite=gpu", "execute.without_gpu=cpu"]), PLAIN, autoscales=True)
+    assert placed.slots == {"gpu:gpu": 1}
+    assert placed.notes == ()
+
+
+def test_another_card_than_the_class_names_is_said() -> None:
+    cells = plan_of(["suite=gpu", "hardware=rtx4060"]).cells
+    (note,) = card_notes(cells, [LocalCard("NVIDIA L4", 24 << 30, "570.1")])
+    assert "hardware=rtx4060, but this machine has NVIDIA L4" in note
+    assert card_notes(cells, [LocalCard("NVIDIA GeForce RTX 4060", 8 << 30, "570.1")]) == []
