@@ -88,6 +88,7 @@ class Session:
         self._open_key: tuple[object, ...] | None = None
         self._context_bytes = 0
         self._idle_w: float | None = None
+        self._busy: deque[tuple[float, float]] = deque(maxlen=_KEPT_PHASES)
         self.phases: deque[dict[str, float]] = deque(maxlen=_KEPT_PHASES)
         """Of the last programs: see :class:`Watched`."""
         try:
@@ -103,7 +104,13 @@ class Session:
     def arming_s(self) -> Sequence[float]:
         """Seconds from the request to an armed candidate, each."""
         assert self._spares is not None
-        return tuple(self._spares.arming_s)
+        return tuple(armed - begun for begun, armed in self._spares.spans)
+
+    @property
+    def spans(self) -> dict[str, list[tuple[float, float]]]:
+        """When the card was ``busy`` with a program and when candidates were ``arming``, by time.monotonic()."""
+        assert self._spares is not None
+        return {"busy": list(self._busy), "arming": list(self._spares.spans)}
 
     @property
     def tiers(self) -> Mapping[str, str]:
@@ -174,7 +181,7 @@ class Session:
             "budget_s": settings.timing_budget_s,
             "min_rounds": settings.min_rounds,
             "max_rounds": settings.max_rounds,
-            "burst_s": settings.energy_window_s if self._watch is not None else 0.0,
+            "burst_s": settings.energy_window_s if self._watch is not None and tests.kind == "scoring" else 0.0,
         }
         worker = self._worker(child)
         before = _Rest(self._used(), self._contexts(), self._used_by(worker), worker)
@@ -226,6 +233,7 @@ class Session:
             "rested": time.monotonic() - began,
         }
         self.phases.append(watched.phases)
+        self._busy.append((began, began + watched.phases["rested"]))
         return watched
 
     def close(self) -> None:

@@ -31,7 +31,8 @@ class GpuExecutorSettings:
     """Timed rounds that are made whatever they take."""
     max_rounds: int = 60
     energy_window_s: float = 0.0
-    """Seconds of back-to-back calls over which the energy counter is read; at least 2, or 0: not measured."""
+    """Seconds of back-to-back calls over which the energy counter is read, on scoring inputs only; at least 2, or
+    0: not measured."""
     cpu_reference_limit_s: float = 30.0
     """Preparation: the CPU reference is timed for at most this long; 0: not timed."""
     scratch_dir: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from orchestrator.execute.gpu.family import Child, Family
 __all__ = ["ArmingFailed", "Spares"]
 
 _ARM_S: Final = 45.0
+_KEPT: Final = 4096
 
 
 class ArmingFailed(RuntimeError):
@@ -34,8 +36,8 @@ class Spares:
         self.tier = "bare"
         self._armed: list[Child] = []
         self._arming: list[Child] = []
-        self.arming_s: list[float] = []
-        """How long each took from the request to armed."""
+        self.spans: deque[tuple[float, float]] = deque(maxlen=_KEPT)
+        """When each of the last was begun and armed (time.monotonic())."""
 
     @property
     def armed(self) -> int:
@@ -68,7 +70,7 @@ class Spares:
                 self._family.mute(child)
                 self._arming.remove(child)
                 self._armed.append(child)
-                self.arming_s.append(time.monotonic() - child.since)
+                self.spans.append((child.since, time.monotonic()))
             elif child.ending is not None or time.monotonic() - child.since > _ARM_S:
                 self._arming.remove(child)
                 said = child.output().strip().splitlines()

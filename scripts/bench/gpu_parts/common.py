@@ -5,18 +5,42 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from orchestrator.core.problems import Limits, Problem
 from orchestrator.execute.gpu.executor import GpuExecutor
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
 from tasks.gpu import load
 
+T = TypeVar("T")
+
 
 def make_executor(options: argparse.Namespace, **changes: object) -> GpuExecutor:
     """An executor as the options ask for it."""
     cap = None if options.memory_cap_gb is None else int(options.memory_cap_gb * 1e9)
-    settings = GpuExecutorSettings(device=options.device, memory_cap_bytes=cap, cpu_reference_limit_s=0.0)
+    settings = GpuExecutorSettings(
+        device=options.device,
+        gpu_uuid=card_uuid(options.first_card) if options.device == "gpu" else "",
+        memory_cap_bytes=cap,
+        cpu_reference_limit_s=0.0,
+    )
     return GpuExecutor(replace(settings, **changes))  # type: ignore[arg-type]
+
+
+def card_uuid(index: int) -> str:
+    """UUID of a card by the driver's index."""
+    import pynvml
+
+    pynvml.nvmlInit()
+    return str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index)))
+
+
+def shard_of(items: Sequence[T], shard: str | None) -> list[T]:
+    """The part of ``items`` that ``I/N`` names; all of them without it."""
+    if shard is None:
+        return list(items)
+    first, count = (int(part) for part in shard.split("/"))
+    return list(items)[first::count]
 
 
 def problems(

@@ -26,7 +26,8 @@ def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
                 d: {p.id: p for p in common.problems(d, dtype, options.only, wall_s=60.0)}
                 for d in options.dialects or DIALECTS
             }
-            for name in sorted({i for found in by_dialect.values() for i in found}):
+            names = sorted({i for found in by_dialect.values() for i in found})
+            for name in common.shard_of(names, options.shard):
                 if options.seconds is not None and time.monotonic() - began > options.seconds:
                     skipped += 1
                     continue
@@ -36,17 +37,32 @@ def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
                 bad += count - right
     finally:
         executor.close()
-    numbers = {"ok": bad == 0 and not skipped, "judged": judged, "wrong": bad, "skipped_problems": skipped}
-    cap = f" {options.memory_cap_gb:g} GB of it are enforced." if options.memory_cap_gb else ""
-    text = "\n\n".join(
+    numbers = {
+        "ok": bad == 0 and not skipped,
+        "judged": judged,
+        "wrong": bad,
+        "skipped": skipped,
+        "line": line,
+        "cap_gb": options.memory_cap_gb,
+        "rows": rows,
+    }
+    return render([numbers]), numbers
+
+
+def render(parts: list[dict[str, Any]]) -> str:
+    """The table of one run, or of the shards of one."""
+    cap = parts[0]["cap_gb"]
+    judged, bad, skipped = (sum(p[key] for p in parts) for key in ("judged", "wrong", "skipped"))
+    rows = sorted((r for p in parts for r in p["rows"]), key=lambda r: (r[0], DTYPES.index(r[1])))
+    return "\n\n".join(
         [
             "# Reference programs",
-            line + cap,
-            f"{judged} programs judged, {bad} not passed, {skipped} problems skipped for time.",
-            common.table(["problem", "dtype", "not passed", "reference ms", "timed shape"], rows),
+            parts[0]["line"] + (f" {cap:g} GB of it are enforced." if cap else ""),
+            f"{judged} programs judged on three seeds of every small shape, {bad} not passed, {skipped} problems "
+            "skipped for time.",
+            common.table(["problem", "dtype", "dialects", "not passed", "torch reference ms", "timed shape"], rows),
         ]
     )
-    return text, numbers
 
 
 def _one(executor: Any, found: list[Any], dtype: str) -> tuple[list[object], int, int]:
@@ -64,4 +80,5 @@ def _one(executor: Any, found: list[Any], dtype: str) -> tuple[list[object], int
             failures.append(f"{problem.public.dialect}: {done.verdict}: {done.reason}")
     right = len(found) - len(failures)
     time_ms = "" if seconds is None else f"{seconds * 1e3:.2f}"
-    return ["; ".join(failures) or "none", time_ms, dims], right, len(found)
+    dialects = ", ".join(p.public.dialect for p in found)
+    return [dialects, "; ".join(failures) or "none", time_ms, dims], right, len(found)

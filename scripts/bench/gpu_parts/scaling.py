@@ -1,0 +1,129 @@
+"""The same programs on one card and on several, each card with an executor of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import time
+from typing import Any
+
+from orchestrator.core.execution import Job, Preparation
+from orchestrator.core.verdicts import Verdict
+from orchestrator.execute.gpu.executor import GpuExecutor
+from orchestrator.execute.gpu.settings import GpuExecutorSettings
+from scripts.bench.gpu_parts import common
+
+_PROBLEM, _DTYPE, _SCALE, _ROUNDS = "softmax", "fp32", 1 / 64, 15
+
+
+def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Judge the programs on each number of cards in turn; programs are taken from one queue."""
+    total = options.programs or 400
+    uuids = _cards(options)
+    counts = [c for c in options.cards or [1, 2, 4] if c <= len(uuids)]
+    found = {count: _run(options.device, uuids[:count], total) for count in counts}
+    base = found[counts[0]]["programs_per_s"] / counts[0]
+    rows = []
+    for count, numbers in found.items():
+        numbers["efficiency"] = numbers["programs_per_s"] / (count * base)
+        rows.append(
+            [
+                count,
+                f"{numbers['seconds']:.1f}",
+                f"{numbers['programs_per_s']:.2f}",
+                f"{numbers['efficiency']:.1%}",
+                ", ".join(f"{share:.0%}" for share in numbers["busy"]),
+                ", ".join(str(n) for n in numbers["programs"]),
+            ]
+        )
+    columns = ["cards", "s", "programs/s", "efficiency", "busy or arming, by card", "programs by card"]
+    text = "\n\n".join(
+        [
+            "# Scaling over cards",
+            f"{found[counts[0]]['card']} {total} programs for {_PROBLEM} in {_DTYPE}, each judged on three seeds "
+            f"of every small shape and {_ROUNDS} timed rounds, taken from one queue.",
+            common.table(columns, rows),
+        ]
+    )
+    worst = min(n["efficiency"] for n in found.values())
+    return text, {"scaling_efficiency": worst, "by_cards": found, "base_cards": counts[0]}
+
+
+def _cards(options: argparse.Namespace) -> list[str]:
+    if options.device == "cpu":
+        return ["", ""]
+    import pynvml
+
+    pynvml.nvmlInit()
+    handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+    return [str(pynvml.nvmlDeviceGetUUID(h)) for h in handles][options.first_card :]
+
+
+def _run(device: str, uuids: list[str], total: int) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    taken, barrier = context.Value("i", 0), context.Barrier(len(uuids) + 1)
+    answers: Any = context.Queue()
+    workers = [context.Process(target=_work, args=(device, u, total, (taken, barrier, answers))) for u in uuids]
+    for worker in workers:
+        worker.start()
+    barrier.wait(300)
+    began = time.monotonic()
+    results = [answers.get(timeout=600) for _ in workers]
+    seconds = max(r["end"] for r in results) - began
+    for worker in workers:
+        worker.join(60)
+    return {
+        "card": results[0]["card"],
+        "seconds": seconds,
+        "programs_per_s": total / seconds,
+        "busy": [_covered(r["spans"], began, began + seconds) / seconds for r in results],
+        "programs": [r["programs"] for r in results],
+    }
+
+
+def _work(device: str, uuid: str, total: int, shared: tuple[Any, Any, Any]) -> None:
+    taken, barrier, answers = shared
+    executor = GpuExecutor(
+        GpuExecutorSettings(
+            device=device,
+            gpu_uuid=uuid,
+            timing_budget_s=0.05,
+            min_rounds=_ROUNDS,
+            max_rounds=_ROUNDS,
+            cpu_reference_limit_s=0.0,
+        )
+    )
+    try:
+        problem = common.problems("torch", _DTYPE, [_PROBLEM], wall_s=60.0)[0]
+        recording = json.dumps({"scale": _SCALE if device == "gpu" else 1 / 256}).encode()
+        prepared = Preparation(problem.id, Verdict.PASSED, "", problem.limits, recording=recording)
+        executor.run(problem, prepared, Job(problem.id, problem.reference, "scoring", 0, problem.limits))
+        barrier.wait(300)
+        done = 0
+        while True:
+            with taken.get_lock():
+                number = taken.value
+                taken.value += 1
+            if number >= total:
+                break
+            program = f"{problem.reference}\n# program {number}\n"
+            found = executor.run(problem, prepared, Job(problem.id, program, "scoring", 0, problem.limits))
+            if found.verdict is not Verdict.PASSED:
+                raise RuntimeError(f"a reference was judged {found.verdict}: {found.reason}")
+            done += 1
+        spans = [span for kind in executor.session.spans.values() for span in kind]
+        answers.put({"end": time.monotonic(), "programs": done, "spans": spans, "card": common.card_line(executor)})
+    finally:
+        executor.close()
+
+
+def _covered(spans: list[tuple[float, float]], start: float, end: float) -> float:
+    """Seconds of [start, end] that the spans cover together."""
+    covered, at = 0.0, start
+    for begun, over in sorted(spans):
+        left, right = max(begun, at), min(over, end)
+        if right > left:
+            covered += right - left
+            at = right
+    return covered
