@@ -17,8 +17,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from orchestrator.cluster.capacity import list_nodes
-from orchestrator.cluster.cards import local_cards, local_labels
-from orchestrator.cluster.session import ClusterError, ClusterSettings, start_ray, stop_ray
+from orchestrator.cluster.session import ClusterError, start_ray, stop_ray
 from orchestrator.core.summary import Summary
 from orchestrator.core.systems import SYSTEMS
 from orchestrator.driver.books import Books
@@ -26,8 +25,9 @@ from orchestrator.driver.elastic import Elastic
 from orchestrator.driver.execution import ExecutionService, InvalidReference
 from orchestrator.driver.generation import Generation
 from orchestrator.driver.notes import announce, closing_notes, shown
-from orchestrator.driver.placement import Placement, card_notes, place
+from orchestrator.driver.placement import Placement, place
 from orchestrator.driver.pool import ExecutionPool, PoolBroken
+from orchestrator.driver.preflight import check_cluster, cluster_settings, preflight_only
 from orchestrator.driver.record import make_record, write_record
 from orchestrator.driver.regrade import Regrade, RegradeError
 from orchestrator.driver.results import Results
@@ -73,6 +73,8 @@ FILES: Final = ("config.yaml", "plan.json", "results.parquet", "steps.parquet", 
 def run_plan(plan: Plan) -> int:
     """Do what the plan says; returns the exit code."""
     console = Console()
+    if plan.config.preflight == "only":
+        return preflight_only(plan, console)
     try:
         return asyncio.run(_Run(plan, console).main())
     except EXPECTED as error:
@@ -109,9 +111,10 @@ class _Run:
             stack.enter_context(self._signals())
             plan.run_dir.mkdir(parents=True, exist_ok=True)
             self.record = make_record(plan)
-            write_record(plan, self.record)
+            # The journal first: its lock keeps a second driver from touching the folder.
             journal = Journal(plan.run_dir / "journal.sqlite", str(self.record["run_id"]))
             stack.callback(journal.close)
+            write_record(plan, self.record)
             try:
                 return await self._work(stack, journal)
             except asyncio.CancelledError:
@@ -182,17 +185,15 @@ class _Run:
     async def _join(self) -> Placement:
         """Start or join Ray and find room for every cell; from here on the plan is the one that fits."""
         cluster = self.plan.config.cluster
-        on_gpu = [cell for cell in self.plan.cells if cell.needs_gpu]
-        labels: dict[str, str] = {}
-        if cluster.address is None and on_gpu and (cards := await asyncio.to_thread(local_cards)):
-            labels = local_labels(cell.hardware.labels for cell in on_gpu)
-            self._note(*card_notes(on_gpu, cards))
-        settings = ClusterSettings(cluster.address, cluster.num_cpus, cluster.insecure, labels)
+        settings, notes = await asyncio.to_thread(cluster_settings, self.plan)
+        self._note(*notes)
         await asyncio.to_thread(start_ray, settings)
         nodes = await asyncio.to_thread(list_nodes)
         placement = place(self.plan, nodes, autoscales=cluster.autoscales)
         self.plan = placement.plan
         self._note(*placement.notes)
+        if self.plan.config.preflight == "on":
+            await asyncio.to_thread(check_cluster, self.plan, nodes, self.console)
         for plain, cell in zip(self.record["cells"], self.plan.cells, strict=True):
             plain["hardware"] = cell.hardware.name
         hardware = {cell.hardware.name: asdict(cell.hardware) for cell in self.plan.cells}
