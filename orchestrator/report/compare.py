@@ -119,7 +119,7 @@ def _print_flips(console: Console, word: str, ids: Sequence[str]) -> None:
     from rich.text import Text
 
     listed = words.clean(", ".join(sorted(ids, key=natural))) if ids else "none"
-    console.print(Text(f"  {word} {len(ids)}: {listed}"))
+    console.print(Text(f"  {word} {len(ids)}: {listed}"), soft_wrap=True)
 
 
 def natural(name: str) -> list[Any]:

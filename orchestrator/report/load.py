@@ -7,6 +7,7 @@ that ``row.get(name)`` is None for them and a big run costs no more memory than 
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,14 +78,14 @@ class Run:
         path = self.path / "steps.parquet"
         if not path.exists():
             return
+        import pyarrow as pa
+
         offset = 0
-        remaining = None if wanted is None else list(wanted)
         for batch in _batches(path, columns, tuple(c.name for c in STEPS)):
             chosen = batch
-            if remaining is not None:
-                here = [i - offset for i in remaining if i < offset + len(batch)]
-                remaining = remaining[len(here) :]
-                chosen = batch.take(here)
+            if wanted is not None:
+                first, last = bisect_left(wanted, offset), bisect_left(wanted, offset + len(batch))
+                chosen = batch.take(pa.array([i - offset for i in wanted[first:last]], pa.int64()))
             offset += len(batch)
             for row in chosen.to_pylist():
                 row["cell"] = _cells_of(row.get("cell"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report import words
@@ -74,7 +75,6 @@ def _rule(console: Console, title: str) -> None:
 
 def _say(console: Console, name: str, text: str, *, inline: bool = False) -> None:
     """Print as plain text, whatever it holds: no markup, no highlighting, no control characters."""
-    from rich.padding import Padding
     from rich.text import Text
 
     if not text:
@@ -84,7 +84,7 @@ def _say(console: Console, name: str, text: str, *, inline: bool = False) -> Non
         console.print(heading + Text(words.clean(text)), soft_wrap=True)
         return
     console.print(heading)
-    console.print(Padding(Text(words.clean(text.rstrip("\n"))), (0, 0, 0, 2)))
+    console.print(Text(textwrap.indent(words.clean(text.rstrip("\n")), "  ")), soft_wrap=True)
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str, int]:

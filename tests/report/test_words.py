@@ -1,0 +1,59 @@
+"""Figures as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.core.statistics import wilson
+from orchestrator.core.summary import Rate
+from orchestrator.report import words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "n/a"),
+        (0.0, "$0"),
+        (1234.5, "$1,234"),
+        (1.234, "$1.23"),
+        (0.00571, "$0.0057"),
+        (0.0000071, "$0.0000071"),
+        (-2.5, "$-2.50"),
+    ],
+)
+def test_dollars(value: float | None, text: str) -> None:
+    assert words.dollars(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "n/a"),
+        (3e-6, "3 us"),
+        (0.00426, "4.26 ms"),
+        (0.71, "710 ms"),
+        (1.5, "1.5 s"),
+        (600, "10.0 min"),
+        (9000, "2.5 h"),
+    ],
+)
+def test_seconds(value: float | None, text: str) -> None:
+    assert words.seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "n/a"), (12, "12 B"), (59.9e6, "59.9 MB"), (2.1e9, "2.1 GB"), (1500, "1.5 kB")]
+)
+def test_size(value: float | None, text: str) -> None:
+    assert words.size(value) == text
+
+
+def test_interval() -> None:
+    assert words.interval(Rate(1.0, *wilson(164, 164), problems=164, method="wilson")) == "97.7-100"
+    assert words.interval(None) == "n/a"
+
+
+def test_clean_shows_what_would_act() -> None:
+    assert words.clean("a\x1b[31mb\x07\x7f\r") == "a␛[31mb␇␡␍"
+    assert words.clean("x\u202ey\u200bz\u2028") == "x\\u202ey\\u200bz\\u2028"
+    assert words.clean("tab\tline\nüñ 漢字") == "tab\tline\nüñ 漢字"
