@@ -14,6 +14,7 @@ from orchestrator.driver.setup import Work
 from orchestrator.ledger import Ledger, Totals
 from orchestrator.plan.folders import same_runs
 from orchestrator.plan.model import Plan
+from orchestrator.plan.text import cost_lines
 
 __all__ = ["announce", "closing_notes", "synthetic_banner"]
 
@@ -49,6 +50,9 @@ def announce(plan: Plan, console: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if _spends(plan):
+        for line in cost_lines(plan):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     if plan.resume:
         console.print("resuming: finished steps answer from the journal", highlight=False)
         return
@@ -62,6 +66,12 @@ def announce(plan: Plan, console: Console) -> None:
                 soft_wrap=True,
             )
             break
+
+
+def _spends(plan: Plan) -> bool:
+    """Whether somebody will be charged for replies."""
+    models = [cell.model for cell in plan.cells if not cell.synthetic]
+    return plan.regrade is None and any(model is not None and model.kind == "anthropic" for model in models)
 
 
 def closing_notes(works: Sequence[Work], ledger: Ledger, books: Books) -> list[str]:

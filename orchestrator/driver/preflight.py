@@ -1,0 +1,105 @@
+"""The preflight of a plan: what it needs of the nodes, asked of all of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from orchestrator.cluster.capacity import NodeView, list_nodes
+from orchestrator.cluster.cards import local_cards, local_labels
+from orchestrator.cluster.preflight import Finding, NodeReport, compare, table, visit
+from orchestrator.cluster.probe import Wanted, look_around
+from orchestrator.cluster.session import ClusterError, ClusterSettings, start_ray, stop_ray
+from orchestrator.driver.placement import card_notes, place
+from orchestrator.driver.tracking import Tracking
+from orchestrator.plan.model import Plan
+from orchestrator.track.mlflow_tracker import TrackingUnreachable
+
+__all__ = ["check_cluster", "cluster_settings", "preflight_only"]
+
+ANTHROPIC_URL = "https://api.anthropic.com"
+
+
+def cluster_settings(plan: Plan) -> tuple[ClusterSettings, list[str]]:
+    """What to start or join, and what is odd about this machine's cards where Ray is started here."""
+    cluster = plan.config.cluster
+    on_gpu = [cell for cell in plan.cells if cell.needs_gpu]
+    labels: dict[str, str] = {}
+    notes: list[str] = []
+    if cluster.address is None and on_gpu and (cards := local_cards()):
+        labels = local_labels(cell.hardware.labels for cell in on_gpu)
+        notes = card_notes(on_gpu, cards)
+    return ClusterSettings(cluster.address, cluster.num_cpus, cluster.insecure, labels), notes
+
+
+def check_cluster(plan: Plan, nodes: Sequence[NodeView], console: Console) -> None:
+    """What ``preflight=on`` does once Ray stands: nothing more on one machine, the table on a cluster.
+
+    A machine alone is the driver's own: its versions are the same, its isolation is tried by its slots, and whether
+    the API answers is asked before the first request.
+
+    Raises:
+        ClusterError: something would stop the run, all of it named.
+    """
+    if plan.config.cluster.address is None:
+        return
+    _, findings = _survey(plan, nodes, console)
+    fatal = [finding.text for finding in findings if finding.stops]
+    for finding in findings:
+        if not finding.stops:
+            console.print(f"note: {finding.text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    if fatal:
+        raise ClusterError("; ".join(fatal))
+
+
+def preflight_only(plan: Plan, console: Console) -> int:
+    """Look everything over, print the table and what does not fit, and stop. Returns the exit code."""
+    findings: list[Finding] = []
+    try:
+        Tracking(plan).check()
+    except TrackingUnreachable as error:
+        findings.append(Finding(True, str(error)))
+    with contextlib.ExitStack() as stack:
+        stack.callback(stop_ray)
+        try:
+            settings, notes = cluster_settings(plan)
+            findings += [Finding(False, note) for note in notes]
+            start_ray(settings)
+            nodes = list_nodes()
+            _, found = _survey(plan, nodes, console)
+            findings += found
+            placement = place(plan, nodes, autoscales=plan.config.cluster.autoscales)
+            findings += [Finding(False, note) for note in placement.notes]
+        except ClusterError as error:
+            findings.append(Finding(True, str(error)))
+    for finding in findings:
+        word, style = ("stops the run", "bold red") if finding.stops else ("note", "yellow")
+        console.print(f"{word}: {finding.text}", style=style, highlight=False, markup=False, soft_wrap=True)
+    failed = any(finding.stops for finding in findings)
+    console.print("preflight: this run would fail" if failed else "preflight: ready", highlight=False)
+    return int(failed)
+
+
+def _survey(plan: Plan, nodes: Sequence[NodeView], console: Console) -> tuple[list[NodeReport], list[Finding]]:
+    wanted = _wanted(plan)
+    reports = visit(nodes, wanted)
+    driver = look_around(Wanted(isolation=False))
+    console.print(table(driver, reports))
+    required = plan.config.isolation.require
+    return reports, compare(driver, reports, isolation=required, needs_key=wanted.key)
+
+
+def _wanted(plan: Plan) -> Wanted:
+    urls: list[str] = []
+    key = False
+    key_file: str | None = None
+    for cell in plan.cells:
+        model = cell.model
+        if model is None or cell.synthetic or plan.regrade is not None or model.kind not in ("anthropic", "local"):
+            continue
+        urls.append(model.base_url or ANTHROPIC_URL)
+        if model.kind == "anthropic":
+            key, key_file = True, model.key_file
+    return Wanted(urls=tuple(dict.fromkeys(urls)), key=key, key_file=key_file)
