@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -33,6 +34,11 @@ def card_uuid(index: int) -> str:
 
     pynvml.nvmlInit()
     return str(pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(index)))
+
+
+def only_card(options: argparse.Namespace) -> dict[str, str]:
+    """This process's environment, with no card visible but the one that is measured."""
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": card_uuid(options.first_card)}
 
 
 def shard_of(items: Sequence[T], shard: str | None) -> list[T]:

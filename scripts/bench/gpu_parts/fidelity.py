@@ -47,7 +47,7 @@ def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     finally:
         executor.close()
     plain = (
-        _plain(memory)
+        _plain(memory, common.only_card(options))
         if options.device == "gpu"
         else [{"events_s": m.time_s, "do_bench_s": m.time_s} for m in measured]
     )
@@ -107,7 +107,7 @@ def _time(executor: Any, problem: Any, prepared: Preparation, program: str) -> A
     return done.gpu
 
 
-def _plain(memory: int) -> list[dict[str, Any]]:
+def _plain(memory: int, environment: dict[str, str]) -> list[dict[str, Any]]:
     order = {
         "name": _PROBLEM,
         "dtype": _DTYPE,
@@ -119,6 +119,6 @@ def _plain(memory: int) -> list[dict[str, Any]]:
         "rounds": 30,
     }
     command = [sys.executable, "-m", "scripts.bench.gpu_parts.plain", json.dumps(order)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found

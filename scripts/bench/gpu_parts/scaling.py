@@ -23,31 +23,43 @@ def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     uuids = _cards(options)
     counts = [c for c in options.cards or [1, 2, 4] if c <= len(uuids)]
     found = {count: _run(options.device, uuids[:count], total) for count in counts}
-    base = found[counts[0]]["programs_per_s"] / counts[0]
-    rows = []
-    for count, numbers in found.items():
-        numbers["efficiency"] = numbers["programs_per_s"] / (count * base)
-        rows.append(
-            [
-                count,
-                f"{numbers['seconds']:.1f}",
-                f"{numbers['programs_per_s']:.2f}",
-                f"{numbers['efficiency']:.1%}",
-                ", ".join(f"{share:.0%}" for share in numbers["busy"]),
-                ", ".join(str(n) for n in numbers["programs"]),
-            ]
-        )
+    numbers = {"programs": total, "line": next(iter(found.values()))["card"], "by_cards": found}
+    return render([numbers]), {**numbers, "scaling_efficiency": _efficiency(found)}
+
+
+def render(parts: list[dict[str, Any]]) -> str:
+    """The table of one run, or of runs with different numbers of cards."""
+    found = {int(count): numbers for part in parts for count, numbers in part["by_cards"].items()}
+    _efficiency(found)
+    rows = [
+        [
+            count,
+            f"{numbers['seconds']:.1f}",
+            f"{numbers['programs_per_s']:.2f}",
+            f"{numbers['efficiency']:.1%}",
+            ", ".join(f"{share:.0%}" for share in numbers["busy"]),
+            ", ".join(str(n) for n in numbers["programs"]),
+        ]
+        for count, numbers in sorted(found.items())
+    ]
     columns = ["cards", "s", "programs/s", "efficiency", "busy or arming, by card", "programs by card"]
-    text = "\n\n".join(
+    return "\n\n".join(
         [
             "# Scaling over cards",
-            f"{found[counts[0]]['card']} {total} programs for {_PROBLEM} in {_DTYPE}, each judged on three seeds "
-            f"of every small shape and {_ROUNDS} timed rounds, taken from one queue.",
+            f"{parts[0]['line']} {parts[0]['programs']} programs for {_PROBLEM} in {_DTYPE}, each judged on three "
+            f"seeds of every small shape and {_ROUNDS} timed rounds, taken from one queue by an executor a card.",
             common.table(columns, rows),
         ]
     )
-    worst = min(n["efficiency"] for n in found.values())
-    return text, {"scaling_efficiency": worst, "by_cards": found, "base_cards": counts[0]}
+
+
+def _efficiency(found: dict[int, dict[str, Any]]) -> float:
+    """Note each number of cards' efficiency against the smallest number, and return the least."""
+    least = min(found)
+    base = found[least]["programs_per_s"] / least
+    for count, numbers in found.items():
+        numbers["efficiency"] = numbers["programs_per_s"] / (count * base)
+    return min(float(numbers["efficiency"]) for numbers in found.values())
 
 
 def _cards(options: argparse.Namespace) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -42,7 +41,7 @@ def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
             found[spares] = _ours(executor, problem, prepared, count)
         finally:
             executor.close()
-    fresh = _fresh(problem.reference, memory, 6) if options.device == "gpu" else []
+    fresh = _fresh(problem.reference, memory, common.only_card(options)) if options.device == "gpu" else []
     rows = [
         [
             f"executor, {spares} spare{'s' if spares > 1 else ''}",
@@ -104,7 +103,7 @@ def _ours(executor: Any, problem: Any, prepared: Preparation, count: int) -> dic
     }
 
 
-def _fresh(program: str, memory: int, count: int) -> list[float]:
+def _fresh(program: str, memory: int, environment: dict[str, str], count: int = 6) -> list[float]:
     order = json.dumps(
         {
             "name": _PROBLEM,
@@ -121,7 +120,7 @@ def _fresh(program: str, memory: int, count: int) -> list[float]:
     for _ in range(count):
         began = time.monotonic()
         command = [sys.executable, "-m", "scripts.bench.gpu_parts.plain", order]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         times.append(time.monotonic() - began)
         if not json.loads(done.stdout)[0]["right"]:
             raise RuntimeError("the fresh process judged the reference wrong")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -50,17 +50,16 @@ def prepared(card: GpuExecutor) -> Preparation:
     return card.prepare(problem_of("torch"), 0)
 
 
-def judge(
-    card: GpuExecutor,
-    prepared: Preparation,
-    dialect: str,
-    source: str,
-    tests: str = "feedback",
-    wall_s: float = 60.0,
-) -> Execution:
-    problem = problem_of(dialect)
-    limits = replace(problem.limits, wall_s=wall_s)
-    return card.run(problem, prepared, Job(problem.id, source, tests, 0, limits))  # type: ignore[arg-type]
+@pytest.fixture(scope="module")
+def judge(card: GpuExecutor, prepared: Preparation) -> Callable[..., Execution]:
+    """Judge a program on softmax: ``judge(dialect, source, tests="feedback", wall_s=60.0)``."""
+
+    def run(dialect: str, source: str, tests: str = "feedback", wall_s: float = 60.0) -> Execution:
+        problem = problem_of(dialect)
+        limits = replace(problem.limits, wall_s=wall_s)
+        return card.run(problem, prepared, Job(problem.id, source, tests, 0, limits))  # type: ignore[arg-type]
+
+    return run
 
 
 def test_the_cpu_reference_is_timed_and_the_size_respects_the_cap(prepared: Preparation) -> None:
@@ -70,8 +69,8 @@ def test_the_cpu_reference_is_timed_and_the_size_respects_the_cap(prepared: Prep
 
 
 @pytest.mark.parametrize("dialect", ["torch", "cupy", "triton", "cuda"])
-def test_every_dialect_passes_with_times(card: GpuExecutor, prepared: Preparation, dialect: str) -> None:
-    done = judge(card, prepared, dialect, problem_of(dialect).reference)
+def test_every_dialect_passes_with_times(judge: Callable[..., Execution], dialect: str) -> None:
+    done = judge(dialect, problem_of(dialect).reference)
     assert done.verdict is Verdict.PASSED, done.reason
     assert done.gpu is not None
     assert done.gpu.time_s is not None
@@ -83,25 +82,24 @@ def test_every_dialect_passes_with_times(card: GpuExecutor, prepared: Preparatio
     assert done.gpu.peak_memory_bytes <= CAP
 
 
-def test_energy_is_measured_on_scoring_inputs_only(card: GpuExecutor, prepared: Preparation) -> None:
+def test_energy_is_measured_on_scoring_inputs_only(judge: Callable[..., Execution]) -> None:
     source = problem_of("torch").reference
-    scored = judge(card, prepared, "torch", source, "scoring")
+    scored = judge("torch", source, "scoring")
     assert scored.gpu is not None
     assert scored.gpu.joules is not None
     assert scored.gpu.joules > 0
     assert scored.gpu.joules_per_call is not None
-    shown = judge(card, prepared, "torch", source, "feedback")
+    shown = judge("torch", source, "feedback")
     assert shown.gpu is not None
     assert shown.gpu.joules is None
 
 
 @pytest.mark.parametrize(
-    ("dialect", "source", "wall_s", "verdict", "phase"),
+    ("dialect", "source", "verdict", "phase"),
     [
         (
             "cuda",
             "// launch: solve(grid=(1), block=(1))\nextern __global__ void solve(",
-            60,
             Verdict.ERROR,
             "compile",
         ),
@@ -109,7 +107,6 @@ def test_energy_is_measured_on_scoring_inputs_only(card: GpuExecutor, prepared: 
             "cuda",
             "// launch: solve(grid=(1), block=(1))\n"
             'extern "C" __global__ void solve(const float* x, float* out) { ((volatile int*)0)[0] = 1; }\n',
-            60,
             Verdict.ERROR,
             "run",
         ),
@@ -117,21 +114,18 @@ def test_energy_is_measured_on_scoring_inputs_only(card: GpuExecutor, prepared: 
             "cuda",
             "// launch: solve(grid=(1), block=(1))\n"
             'extern "C" __global__ void solve(const float* x, float* out) { while (clock64() != -1); }\n',
-            4,
             Verdict.TIMEOUT,
             "run",
         ),
         (
             "torch",
             "import torch\ndef solve(x, out):\n    keep = torch.empty(1 << 34, dtype=torch.uint8, device='cuda')\n",
-            60,
             Verdict.OUT_OF_MEMORY,
             "run",
         ),
         (
             "cupy",
-            "import cupy\ndef solve(x, out):\n    keep = cupy.cuda.runtime.malloc(40 << 30)\n    while True: pass\n",
-            60,
+            "import cupy\ndef solve(x, out):\n    cupy.cuda.runtime.malloc(40 << 30)\n    while True: pass\n",
             Verdict.OUT_OF_MEMORY,
             "run",
         ),
@@ -139,24 +133,18 @@ def test_energy_is_measured_on_scoring_inputs_only(card: GpuExecutor, prepared: 
     ids=["compile", "illegal-access", "endless-kernel", "pool-over-cap", "raw-over-cap"],
 )
 def test_trouble_is_told_and_the_next_program_is_judged_as_ever(
-    card: GpuExecutor,
-    prepared: Preparation,
-    dialect: str,
-    source: str,
-    wall_s: float,
-    verdict: Verdict,
-    phase: str,
+    judge: Callable[..., Execution], dialect: str, source: str, verdict: Verdict, phase: str
 ) -> None:
     watch = CardWatch("")
     reference = problem_of("torch").reference
-    assert judge(card, prepared, "torch", reference).verdict is Verdict.PASSED
+    assert judge("torch", reference).verdict is Verdict.PASSED
     baseline = watch.used()
-    done = judge(card, prepared, dialect, source, wall_s=wall_s)
+    done = judge(dialect, source, wall_s=5.0 if verdict is Verdict.TIMEOUT else 60.0)
     assert done.verdict is verdict, done.reason
     assert done.gpu_feedback is not None
     assert done.gpu_feedback.phase == phase
     assert done.gpu_feedback.lines
-    assert judge(card, prepared, "torch", reference).verdict is Verdict.PASSED
+    assert judge("torch", reference).verdict is Verdict.PASSED
     limit = time.monotonic() + 20
     while watch.used() > baseline + (192 << 20):
         assert time.monotonic() < limit, "the card's memory does not come back"
