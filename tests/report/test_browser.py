@@ -65,6 +65,8 @@ def test_it_opens_offline_without_complaint(
 ) -> None:
     with Opened(browser, page_file, viewport, scheme) as opened:
         page = opened.page
+        # Printing draws every chart; before it only those near the window are.
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert opened.errors == []
         assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -103,6 +105,13 @@ def until(page: Any, expression: str) -> None:
     while not page.evaluate(expression):
         assert time.monotonic() < deadline, expression
         page.wait_for_timeout(40)
+
+
+def test_charts_are_drawn_as_they_come_near(browser: Any, page_file: Path) -> None:
+    with Opened(browser, page_file, NARROW) as opened:
+        assert not opened.page.evaluate("!!document.querySelector('#chart-slots svg')")
+        opened.page.evaluate("document.getElementById('chart-slots').scrollIntoView()")
+        until(opened.page, "!!document.querySelector('#chart-slots svg')")
 
 
 def texts(page: Any, selector: str) -> list[str]:

@@ -33,21 +33,33 @@
 
   const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
 
-  function drawAll() {
-    for (const chart of charts) {
-      const place = byId("chart-" + chart.id);
-      Plotly.react(place, chart.data, layoutFor(chart), config);
+  const drawn = new Set();
+
+  function draw(chart) {
+    drawn.add(chart);
+    Plotly.react(byId("chart-" + chart.id), chart.data, layoutFor(chart), config);
+  }
+
+  // Only what comes near the window is drawn, so that a long page opens at once; each place keeps its height.
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      seen.unobserve(entry.target);
+      draw(charts.find((chart) => "chart-" + chart.id === entry.target.id));
     }
     document.documentElement.dataset.drawn = "yes";
-  }
+  }, { rootMargin: "500px" });
+
+  const redraw = () => drawn.forEach(draw);
 
   byId("theme").addEventListener("click", () => {
     const root = document.documentElement;
     const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
     root.dataset.theme = dark ? "light" : "dark";
-    drawAll();
+    redraw();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  addEventListener("beforeprint", () => charts.forEach(draw));
 
   // Trials ------------------------------------------------------------------------------------------------
   const PAGE = 40;
@@ -244,6 +256,6 @@
   }
 
   setUp();
-  // After a first paint, so that the answers are there while the charts are being drawn.
-  requestAnimationFrame(() => setTimeout(drawAll, 0));
+  // After a first paint, so that the answers are there while the first charts are being drawn.
+  requestAnimationFrame(() => setTimeout(() => charts.forEach((chart) => seen.observe(byId("chart-" + chart.id))), 0));
 })();
