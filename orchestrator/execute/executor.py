@@ -71,6 +71,11 @@ class PythonExecutor:
         """``full`` or ``partial (what is missing)``."""
         return self.report.text
 
+    @property
+    def zygote_pid(self) -> int:
+        """Process id of the zygote of plain programs, for whoever watches what it holds."""
+        return self._supervisor.zygote(None).pid
+
     def prepare(self, problem: Problem, seed: int) -> Preparation:
         """Run the reference on all tests and record its calls. ``seed`` is the suite seed.
 

