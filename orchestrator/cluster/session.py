@@ -68,7 +68,8 @@ def start_ray(settings: ClusterSettings) -> None:
         ray.init(**options)
     except ConnectionError as error:
         raise _no_cluster(settings.address) from error
-    except Exception as error:  # noqa: BLE001 - Ray raises bare Exception, e.g. when its processes start too slowly
+    except Exception as error:
+        # Ray raises bare Exception, for instance when its processes start too slowly on a busy machine.
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         where = "on this machine" if settings.address is None else f"at cluster.address={settings.address}"
         raise ClusterError(f"Ray could not be started {where}: {line}") from error
