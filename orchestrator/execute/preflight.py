@@ -1,4 +1,7 @@
-"""What isolation this machine gives: which mechanisms stand, and what a program can still do that it should not."""
+"""What isolation this machine gives: which mechanisms stand, and what a program can still do that it should not.
+
+``python -m orchestrator.execute.preflight`` prints it.
+"""
 
 from __future__ import annotations
 
@@ -119,3 +122,8 @@ def describe(standing: Standing, escaped: dict[str, str]) -> IsolationReport:
         *(f"  open: {name}: {got}" for name, got in sorted(escaped.items())),
     )
     return IsolationReport(text, level, lines)
+
+
+if __name__ == "__main__":
+    found = preflight(ExecutorSettings(isolation="none"))
+    print("\n".join([f"isolation: {found.text}", *found.lines]))

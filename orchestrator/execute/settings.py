@@ -145,7 +145,7 @@ def _user(plain: bool) -> int:
     ``plain``, without namespaces, such a user must be let in all the way to the standard library.
     """
     own = os.getuid()
-    if own != 0 or (plain and not _public(sysconfig.get_paths()["stdlib"])):
+    if own != 0 or not _open_to_all(os.path.realpath(os.__file__), "/" if plain else sys.base_prefix):
         return own
     with open("/proc/self/uid_map", encoding="ascii") as lines:
         ranges = [tuple(int(n) for n in line.split()) for line in lines]
@@ -155,9 +155,13 @@ def _user(plain: bool) -> int:
     return own
 
 
-def _public(path: str) -> bool:
-    """True when everybody may enter every folder on the way to ``path``."""
-    parts = [path]
-    while os.path.dirname(parts[-1]) != parts[-1]:
-        parts.append(os.path.dirname(parts[-1]))
-    return all(os.stat(part).st_mode & 0o001 for part in parts)
+def _open_to_all(file: str, top: str) -> bool:
+    """True when everybody may read ``file`` and enter every folder on the way to it from ``top``."""
+    if not os.stat(file).st_mode & 0o004:
+        return False
+    folder = os.path.dirname(file)
+    while os.stat(folder).st_mode & 0o001:
+        if folder in (top, os.path.dirname(folder)):
+            return True
+        folder = os.path.dirname(folder)
+    return False

@@ -38,7 +38,7 @@ _GONE_S: Final = 60.0
 """The zygote must have cleared up within this after a kill; a box that does not is broken."""
 _REFEREE_CPU_S: Final = 10.0
 """What the tests may use on any answers; ten times what they used on the reference's, if that is more."""
-_MOST_KNOWN_BYTES: Final = 128 << 20
+_MOST_KNOWN_BYTES: Final = 32 << 20
 """Tests and recordings that a referee keeps compiled."""
 
 

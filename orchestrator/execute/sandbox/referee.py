@@ -174,7 +174,7 @@ def _name(error: BaseException) -> str:
 
 
 def _show(value: object) -> str:
-    text = repr(value) if not isinstance(value, Opaque) else value.why
+    text = _one_line(value.why) if isinstance(value, Opaque) else repr(value)
     return text if len(text) <= _MOST_GOT else text[:_MOST_GOT] + "..."
 
 

@@ -146,6 +146,7 @@ def test_well_formed_replies_in_any_order(judged: Referee, replies: list[Any], b
     result = judged.judge(frames(replies), batch=batch)
     assert result["verdict"] in VERDICTS - {"passed"}
     assert "\n" not in result["reason"]
+    assert result["reason"].encode()
 
 
 @fuzzed
