@@ -76,9 +76,10 @@ CUDA_TYPES: Final[Mapping[str, str]] = {
 }
 """Element type -> C++ type of a pointer's target in a ``cuda`` program."""
 
-MEMORY_SHARE: Final = 0.25
-"""Inputs and outputs of any shape together take at most this share of the card's memory: the referee keeps
-expected values, a copy of the output and fresh inputs beside them."""
+MEMORY_SHARE: Final = 1 / 6
+"""Inputs and outputs of any shape together take at most this share of the card's memory, so that an 8 GB card does:
+beside the program's own buffers stand those of the reference, fresh inputs, a copy of the output, four contexts and
+the workspace of both programs."""
 
 
 def host_dtype(element: str) -> np.dtype[Any]:

@@ -29,8 +29,7 @@ _DIALECT_RULES: Final = {
     "cuda": (
         "No libraries (no cuBLAS, cuDNN, CUB, Thrust) and no host code: only device code that NVRTC compiles. "
         "The CUDA runtime's own device headers (cuda_fp16.h, cuda_bf16.h) may be included; there is no C or C++ "
-        "standard library, so INFINITY, FLT_MAX, INT_MAX and int64_t are not defined (infinity is "
-        "`__int_as_float(0x7f800000)`)."
+        "standard library. INFINITY, NAN, FLT_MAX and DBL_MAX are defined, INT_MAX and the like are not."
     ),
 }
 
