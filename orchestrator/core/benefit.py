@@ -9,8 +9,9 @@ from typing import Any
 from orchestrator.core.claims import TABLE_2, ClaimedCost
 from orchestrator.core.cost import hourly_rates
 from orchestrator.core.findings import Evidence
+from orchestrator.core.rows import number
 from orchestrator.core.statistics import median
-from orchestrator.core.summary import CellSummary, number
+from orchestrator.core.summary import CellSummary
 
 __all__ = ["BenefitRow", "benefit_table"]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
+from orchestrator.core.rows import Row, is_graded, is_passed
 from orchestrator.core.statistics import bootstrap_mean
-from orchestrator.core.summary import Row, is_graded, is_passed
 
 __all__ = [
     "ALPHA",

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.summary import CellSummary, number
+from orchestrator.core.rows import number
+from orchestrator.core.summary import CellSummary
 
 __all__ = [
     "Assumption",

@@ -20,8 +20,9 @@ from orchestrator.core.claims import (
     Workload,
 )
 from orchestrator.core.comparison import ALPHA, Paired, compare, correct_for_several
+from orchestrator.core.rows import Row, is_passed, number
 from orchestrator.core.statistics import bootstrap_median, median
-from orchestrator.core.summary import CellSummary, Rate, Row, Summary, is_passed, number
+from orchestrator.core.summary import CellSummary, Rate, Summary
 
 __all__ = [
     "Evidence",
@@ -279,7 +280,7 @@ def _workload(workload: Workload, evidence: Evidence) -> Finding:
         row
         for cell in cells
         for row in evidence.rows.get(cell.id, ())
-        if is_passed(row) and any(part in str(row.get("problem")).lower() for part in workload.problems)
+        if is_passed(row) and str(row.get("problem")).rpartition("/")[2] in workload.problems
     ]
     values = [v for row in rows if (v := number(row.get("cpu_speedup"))) is not None]
     if not values:

@@ -10,11 +10,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.core.rows import (
+    Row,
+    by_cell,
+    by_problem,
+    count_of,
+    distinct,
+    is_graded,
+    is_passed,
+    largest,
+    number,
+    span_of,
+    total_of,
+    values_of,
+)
 from orchestrator.core.statistics import (
     bootstrap_mean,
     geometric_mean,
@@ -32,19 +46,11 @@ __all__ = [
     "CellSummary",
     "GpuSummary",
     "Rate",
-    "Row",
     "Summary",
-    "by_cell",
-    "by_problem",
-    "is_graded",
-    "is_passed",
-    "number",
     "rate_over_problems",
     "summarise",
 ]
 
-Row = Mapping[str, Any]
-"""One row of ``results.parquet`` (columns in ``core.tables``); a missing column reads as null."""
 
 FAST_P = (0.5, 1.0, 1.5, 2.0)
 USUAL_KS = (5, 10, 25, 50, 100)
@@ -201,40 +207,6 @@ class Summary:
         return {"synthetic": self.synthetic, "seed": self.seed, "notes": list(self.notes), "cells": cells}
 
 
-def number(value: Any) -> float | None:
-    """A finite number, or None for null and NaN (which some readers make of null)."""
-    if value is None or isinstance(value, bool | str):
-        return None
-    result = float(value)
-    return result if math.isfinite(result) else None
-
-
-def is_graded(row: Row) -> bool:
-    """Whether the row's verdict says something about the system."""
-    return row.get("verdict") in GRADED
-
-
-def is_passed(row: Row) -> bool:
-    """Whether the row's program passed the scoring tests."""
-    return row.get("verdict") == Verdict.PASSED
-
-
-def by_cell(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows grouped by cell, in order of first appearance."""
-    groups: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[str(row.get("cell"))].append(row)
-    return dict(groups)
-
-
-def by_problem(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    """Rows grouped by problem, in order of first appearance."""
-    groups: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[str(row.get("problem"))].append(row)
-    return dict(groups)
-
-
 def rate_over_problems(groups: Iterable[Sequence[bool]], seed: int = 0) -> Rate | None:
     """Mean over problems of each problem's share of successes; empty problems are left out. None of nothing."""
     lists = [group for group in groups if group]
@@ -297,24 +269,24 @@ def _cell(cell: Mapping[str, Any], rows: Sequence[Row], seed: int) -> CellSummar
         **_turns(graded, seed),
         feedback=_told(cell, rows, "feedback"),
         without_examples=_without_examples(groups),
-        execute_s_median=median(_values(graded, "execute_s")),
-        execute_s_p95=p95(_values(graded, "execute_s")),
-        cpu_s_median=median(_values(graded, "cpu_s")),
-        wall_s=_span(rows),
-        peak_memory_bytes=_largest(_values(graded, "peak_memory_bytes")),
-        peak_memory_bytes_median=median(_values(graded, "peak_memory_bytes")),
-        lease_s=_total(rows, "lease_s"),
+        execute_s_median=median(values_of(graded, "execute_s")),
+        execute_s_p95=p95(values_of(graded, "execute_s")),
+        cpu_s_median=median(values_of(graded, "cpu_s")),
+        wall_s=span_of(rows),
+        peak_memory_bytes=largest(values_of(graded, "peak_memory_bytes")),
+        peak_memory_bytes_median=median(values_of(graded, "peak_memory_bytes")),
+        lease_s=total_of(rows, "lease_s"),
         api_usd=usd,
         usd_per_problem=usd / len(graded) if usd is not None and graded else None,
         usd_per_solved=usd / passed if usd is not None and passed else None,
-        input_tokens=_count(rows, "input_tokens"),
-        output_tokens=_count(rows, "output_tokens"),
-        cache_read_tokens=_count(rows, "cache_read_tokens"),
-        cache_write_tokens=_count(rows, "cache_write_tokens"),
+        input_tokens=count_of(rows, "input_tokens"),
+        output_tokens=count_of(rows, "output_tokens"),
+        cache_read_tokens=count_of(rows, "cache_read_tokens"),
+        cache_write_tokens=count_of(rows, "cache_write_tokens"),
         shared=sum(bool(row.get("shared")) for row in rows),
         synthetic=any(bool(row.get("synthetic")) for row in rows) or (not rows and bool(cell.get("synthetic"))),
-        isolation=_distinct(rows, "isolation"),
-        gpus=_distinct(rows, "gpu"),
+        isolation=distinct(rows, "isolation"),
+        gpus=distinct(rows, "gpu"),
         gpu=_gpu(groups, graded, seed),
     )
 
@@ -362,7 +334,7 @@ def _turns(graded: Sequence[Row], seed: int) -> dict[str, Any]:
         "first_turn": rate_over_problems([[f for f, _ in group] for group in groups], seed),
         "repaired": rate_over_problems([[e for f, e in group if not f] for group in groups], seed),
         "broken": sum(f and not e for group in groups for f, e in group),
-        "turns_mean": mean(_values(graded, "turns")),
+        "turns_mean": mean(values_of(graded, "turns")),
     }
 
 
@@ -373,7 +345,7 @@ def _without_examples(groups: Mapping[str, Sequence[Row]]) -> float | None:
 
 
 def _gpu(groups: Mapping[str, Sequence[Row]], graded: Sequence[Row], seed: int) -> GpuSummary | None:
-    if not _values(graded, "gpu_reference_time_s") and not _values(graded, "gpu_time_s"):
+    if not values_of(graded, "gpu_reference_time_s") and not values_of(graded, "gpu_time_s"):
         return None
     right = [row for row in graded if is_passed(row)]
     correct = rate_over_problems([[is_passed(r) for r in group] for group in groups.values()], seed)
@@ -387,29 +359,29 @@ def _gpu(groups: Mapping[str, Sequence[Row]], graded: Sequence[Row], seed: int) 
         )
         if rate is not None:
             fast[f"{p:g}"] = rate
-    speedups = _values(right, "speedup")
-    energies = _values(graded, "joules")
+    speedups = values_of(right, "speedup")
+    energies = values_of(graded, "joules")
     return GpuSummary(
         correct=correct,
         fast_p=fast,
         speedup=geometric_mean(speedups),
         speedup_measured=len(speedups),
         speedup_failures_zero=_failures_zero(graded, "speedup"),
-        cpu_speedup=geometric_mean(_values(right, "cpu_speedup")),
+        cpu_speedup=geometric_mean(values_of(right, "cpu_speedup")),
         cpu_speedup_failures_zero=_failures_zero(graded, "cpu_speedup"),
-        time_s_median=median(_values(right, "gpu_time_s")),
-        roofline_share_median=median(_values(right, "roofline_share")),
-        peak_memory_bytes=_largest(_values(graded, "gpu_peak_memory_bytes")),
+        time_s_median=median(values_of(right, "gpu_time_s")),
+        roofline_share_median=median(values_of(right, "roofline_share")),
+        peak_memory_bytes=largest(values_of(graded, "gpu_peak_memory_bytes")),
         joules=math.fsum(energies) if energies else None,
         joules_measured=len(energies),
-        compile_s_median=median(_values(graded, "compile_s")),
+        compile_s_median=median(values_of(graded, "compile_s")),
         comparisons=dict(Counter(str(row["comparison"]) for row in right if row.get("comparison"))),
     )
 
 
 def _failures_zero(graded: Sequence[Row], column: str) -> float | None:
     right = [row for row in graded if is_passed(row)]
-    if right and not _values(right, column):
+    if right and not values_of(right, column):
         return None
     # A correct program whose time was not measured is left out: it is neither a failure nor a speed.
     values = [number(row.get(column)) if is_passed(row) else 0.0 for row in graded]
@@ -443,31 +415,3 @@ def _axes(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         value = json.loads(value)
     return dict(value) if isinstance(value, Mapping) else {}
-
-
-def _values(rows: Iterable[Row], column: str) -> list[float]:
-    found = (number(row.get(column)) for row in rows)
-    return [value for value in found if value is not None]
-
-
-def _total(rows: Sequence[Row], column: str) -> float | None:
-    values = _values(rows, column)
-    return math.fsum(values) if values else None
-
-
-def _count(rows: Sequence[Row], column: str) -> int | None:
-    total = _total(rows, column)
-    return None if total is None else int(total)
-
-
-def _largest(values: Sequence[float]) -> int | None:
-    return int(max(values)) if values else None
-
-
-def _span(rows: Sequence[Row]) -> float | None:
-    starts, ends = _values(rows, "started_at"), _values(rows, "ended_at")
-    return max(ends) - min(starts) if starts and ends else None
-
-
-def _distinct(rows: Sequence[Row], column: str) -> tuple[str, ...]:
-    return tuple(sorted({str(row[column]) for row in rows if row.get(column)}))

@@ -9,7 +9,8 @@ from orchestrator.core.claims import claimed_system
 from orchestrator.core.comparison import ALPHA
 from orchestrator.core.cost import pareto_front
 from orchestrator.core.findings import is_humaneval
-from orchestrator.core.summary import CellSummary, Row, Summary
+from orchestrator.core.rows import Row
+from orchestrator.core.summary import CellSummary, Summary
 from orchestrator.report import words
 from orchestrator.report.figure import Chart, cell_name, chart, log_axis, rows_axis, safe
 from orchestrator.report.series import COLOURS, VERDICT_COLOURS, Difference, judged, turn_curve

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.core.cost import hourly_rates, monthly_fixed
-from orchestrator.core.summary import Row, Summary, is_graded, is_passed, number
+from orchestrator.core.rows import Row, by_problem, is_graded, is_passed, number, values_of
+from orchestrator.core.statistics import median
+from orchestrator.core.summary import Summary
 from orchestrator.report import words
 from orchestrator.report.compare import natural
 from orchestrator.report.figure import Chart, chart, log_axis, rows_axis, safe
@@ -171,7 +173,8 @@ def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Char
             "speedup",
             "speedups",
             "Speed against the GPU reference",
-            "Correct programs only; 1x is as fast as the reference, which ran interleaved in the same lease.",
+            "Correct programs only, the median of a problem's samples; 1x is as fast as the reference, which ran "
+            "interleaved in the same lease.",
             None,
         ),
         (
@@ -189,40 +192,29 @@ def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Char
             right = [r for r in rows.get(cell.id, ()) if is_passed(r) and number(r.get(column))]
             if not right:
                 continue
-            problems |= {str(r["problem"]) for r in right}
+            groups = by_problem(right)
+            problems |= groups.keys()
             scale = 100 if column == "roofline_share" else 1
-            values = [float(f"{(number(r.get(column)) or 0.0) * scale:.5g}") for r in right]
+            values = [scale * (median(values_of(group, column)) or 0.0) for group in groups.values()]
             seen += values
-            low = [number(r.get("gpu_time_low_s")) for r in right]
-            high = [number(r.get("gpu_time_high_s")) for r in right]
-            middle = [number(r.get("gpu_time_s")) for r in right]
+            first = [group[0] for group in groups.values()]
             trace: dict[str, Any] = {
                 "type": "scatter",
                 "mode": "markers",
                 "name": safe(cell.label),
-                "x": values,
-                "y": [safe(str(r["problem"])) for r in right],
+                "x": [float(f"{value:.5g}") for value in values],
+                "y": [safe(problem) for problem in groups],
                 "marker": {
                     "size": 9,
                     "color": COLOURS[i % len(COLOURS)],
-                    "symbol": ["circle-open" if r.get("bound") == "compute" else "circle" for r in right],
+                    "symbol": ["circle-open" if r.get("bound") == "compute" else "circle" for r in first],
                 },
-                "text": [
-                    f"{safe(str(r.get('comparison') or ''))} {safe(str(r.get('bound') or ''))}" for r in right
-                ],
+                "text": [safe(f"{r.get('comparison') or ''} {r.get('bound') or ''}") for r in first],
                 "hovertemplate": "%{y}: %{x:.3g} %{text}<extra></extra>",
             }
-            if column == "speedup" and all(low) and all(high) and all(middle):
-                times = list(zip(values, middle, low, high, strict=True))
-                trace["error_x"] = {
-                    "type": "data",
-                    "symmetric": False,
-                    # A longer time is a lower speed, so the ends change sides.
-                    "array": [v * ((m or 1) / (lo or 1) - 1) for v, m, lo, _ in times],
-                    "arrayminus": [v * (1 - (m or 1) / (hi or 1)) for v, m, _, hi in times],
-                    "thickness": 1,
-                }
+            if column == "speedup":
                 trace["marker"]["symbol"] = "circle"
+                trace |= _spread(values, list(groups.values()))
             data.append(trace)
         if data:
             layout = {
@@ -237,6 +229,20 @@ def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Char
             }
             made.append(chart(identifier, title, caption, data, layout, synthetic=summary.synthetic))
     return made
+
+
+def _spread(values: Sequence[float], groups: Sequence[Sequence[Row]]) -> dict[str, Any]:
+    """Error bars of speeds from the intervals of the times; none where any of those was not measured."""
+    above, below = [], []
+    for value, group in zip(values, groups, strict=True):
+        middle = median(values_of(group, "gpu_time_s"))
+        low, high = median(values_of(group, "gpu_time_low_s")), median(values_of(group, "gpu_time_high_s"))
+        if not middle or not low or not high:
+            return {}
+        # A longer time is a lower speed, so the ends change sides.
+        above.append(value * (middle / low - 1))
+        below.append(value * (1 - middle / high))
+    return {"error_x": {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1}}
 
 
 def month_chart(summary: Summary, run: Run) -> Chart | None:

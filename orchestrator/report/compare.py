@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.comparison import ALPHA, Outcome, Paired, compare, correct_for_several, outcome
 from orchestrator.core.findings import p_text
-from orchestrator.core.summary import CellSummary, by_cell
+from orchestrator.core.rows import by_cell
+from orchestrator.core.summary import CellSummary
 from orchestrator.report import words
 from orchestrator.report.errors import ReportError
 from orchestrator.report.load import Run

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.summary import Row, Summary, is_graded, is_passed
+from orchestrator.core.rows import Row, is_graded, is_passed
+from orchestrator.core.summary import Summary
 from orchestrator.report.compare import natural
 from orchestrator.report.load import Run
 from orchestrator.report.trials import TrialKey, Turn, read_turns
@@ -18,8 +20,8 @@ MOST_LISTED = 4_000
 """Trials in the list: more would slow down the search that a reader types into."""
 MOST_TEXTS = 2_000
 """Trials whose texts are read from disk for the page."""
-TEXT_BUDGET = 3_500_000
-"""Characters of prompts, replies, programs and feedback in the page; keeps it under 10 MB with Plotly in it."""
+TEXT_BUDGET = 3_200_000
+"""Bytes, as escaped, of prompts, replies, programs and feedback in the page: with Plotly it stays under 10 MB."""
 LONGEST = 12_000
 """Characters kept of one text."""
 
@@ -121,7 +123,7 @@ def _turn(turn: Turn, texts: _Texts) -> dict[str, Any]:
 
 
 class _Texts:
-    """Texts by number, equal ones once, up to a budget of characters."""
+    """Texts by number, equal ones once, up to a budget of bytes in the page."""
 
     def __init__(self, budget: int) -> None:
         self.left = budget
@@ -140,8 +142,14 @@ class _Texts:
             if text not in self._places:
                 self._places[text] = len(self.kept)
                 self.kept.append(text)
-                self.left -= len(text)
+                self.left -= _weight(text)
         return self._places[text]
+
+
+def _weight(text: str) -> int:
+    """Bytes that a text takes in the page: quotes, line ends and markup are escaped there."""
+    escaped = json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")
+    return len(escaped) + 5 * sum(text.count(character) for character in "<>&")
 
 
 def _said(run: Run, listed: Sequence[Row], with_texts: int) -> str:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.findings import Evidence
-from orchestrator.core.summary import Summary, by_cell, number, summarise
+from orchestrator.core.rows import by_cell, number
+from orchestrator.core.summary import Summary, summarise
 from orchestrator.core.tables import RESULTS, STEPS
 from orchestrator.report.errors import ReportError
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.claims import claimed_system
 from orchestrator.core.cost import pareto_front
 from orchestrator.core.findings import is_humaneval
-from orchestrator.core.summary import Row, Summary
+from orchestrator.core.rows import Row
+from orchestrator.core.summary import Summary
 from orchestrator.report.load import load_run
 from orchestrator.report.series import COLOURS, VERDICT_COLOURS, judged, turn_curve
 

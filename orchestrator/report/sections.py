@@ -8,7 +8,8 @@ from typing import Any
 from orchestrator.core.benefit import benefit_table
 from orchestrator.core.cost import assumptions, break_even, cell_cost, hourly_rates
 from orchestrator.core.findings import Evidence, findings, is_claude
-from orchestrator.core.summary import CellSummary, Summary, number
+from orchestrator.core.rows import number
+from orchestrator.core.summary import CellSummary, Summary
 from orchestrator.report import words
 from orchestrator.report.answers import Answer, difference_sentence
 from orchestrator.report.failures import top_reasons

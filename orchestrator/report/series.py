@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.comparison import Paired, compare, correct_for_several
-from orchestrator.core.summary import CellSummary, Row, Summary, is_graded, is_passed, number
+from orchestrator.core.rows import Row, is_graded, is_passed, number
+from orchestrator.core.summary import CellSummary, Summary
 from orchestrator.core.verdicts import GRADED, Verdict
 
 __all__ = [

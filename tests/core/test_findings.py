@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from orchestrator.core.claims import TABLE_1, TABLE_2, WORKLOADS, claimed_system
 from orchestrator.core.comparison import compare
 from orchestrator.core.findings import Evidence, Finding, findings, gap_finding, rate_finding, time_finding
+from orchestrator.core.rows import by_cell
 from orchestrator.core.statistics import wilson
-from orchestrator.core.summary import Rate, by_cell, summarise
+from orchestrator.core.summary import Rate, summarise
 
 
 def rate(k: int, n: int) -> Rate:
@@ -154,6 +156,14 @@ def test_workloads() -> None:
     other = judge([row | {"gpu": "NVIDIA H100"}])["Workload, matrix product"]
     assert (other.status, "100 times" in other.measured) == ("cannot tell", True)
     assert judge([row | {"verdict": "error"}])["Workload, matrix product"].status == "not measured"
+    assert "100 times" in judge([row | {"problem": "gpu/cloth"}])["Workload, game physics"].measured
+
+
+def test_workloads_name_problems_that_exist() -> None:
+    from tasks.gpu import problems
+
+    known = {file.stem for file in Path(problems.__file__).parent.glob("*.py")}
+    assert {name for workload in WORKLOADS for name in workload.problems} <= known
 
 
 def test_every_claim_is_answered_even_by_an_empty_run() -> None:

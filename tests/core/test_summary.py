@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.rows import number
 from orchestrator.core.statistics import pass_at_k, wilson
-from orchestrator.core.summary import CellSummary, number, rate_over_problems, summarise
+from orchestrator.core.summary import CellSummary, rate_over_problems, summarise
 from orchestrator.core.tables import RESULTS, STEPS
 
 

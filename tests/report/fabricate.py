@@ -53,6 +53,7 @@ def fabricate_run(
     suite: str | None = None,
     missing: tuple[str, ...] = (),
     feedback: str = "public",
+    long_texts: bool = False,
 ) -> Path:
     """Write ``plan.json``, ``results.parquet`` and ``steps.parquet`` under ``folder`` and return it.
 
@@ -60,6 +61,7 @@ def fabricate_run(
         ours: share of trials that end as ``infrastructure`` or ``not_run``.
         skill: added to every model's chance of solving a problem.
         missing: columns to leave out of both tables.
+        long_texts: prompts, programs and replies as long as HumanEval's, and every program different.
     """
     maker = _Maker(
         problems=problems,
@@ -73,6 +75,7 @@ def fabricate_run(
         ours=ours,
         skill=skill,
         feedback=feedback,
+        long_texts=long_texts,
         suite=suite or ("gpu" if gpu else "humaneval"),
     )
     for system in systems:
@@ -174,10 +177,12 @@ class _Maker:
         ours: float,
         skill: float,
         feedback: str,
+        long_texts: bool,
         suite: str,
     ) -> None:
         self.samples, self.turns, self.synthetic, self.gpu, self.priced = samples, turns, synthetic, gpu, priced
         self.hostile, self.ours, self.skill, self.suite, self.feedback = hostile, ours, skill, suite, feedback
+        self.long_texts = long_texts
         prefix = "gpu" if gpu else "HumanEval"
         self.ids = [f"{prefix}/{i}" for i in range(problems)]
         self.suite_digest = digest(suite, problems)
@@ -226,6 +231,8 @@ class _Maker:
         opening, turn, run_s = verdict, 0, 0.0
         bought: list[tuple[int, int]] = []
         messages = [{"role": "user", "text": f"Complete the function for {problem}.\n\ndef f(x):\n    ..."}]
+        if self.long_texts:
+            messages[0]["text"] += "\n    # what the function shall do, in words" * 10
         started = ended = self.clock[rest.randrange(8)]
         program = ""
         while verdict != "not_run" and turn < (self.turns if hybrid else 1):
@@ -233,6 +240,8 @@ class _Maker:
             if turn > 1:
                 verdict = "passed" if rest.random() < 0.45 else _failure(rest)
             program = f"def f(x):\n    # turn {turn} of {problem}\n    return x + {trial.sample}\n"
+            if self.long_texts:
+                program += "".join(f"    value_{rest.random()} = helper(x, {n})\n" for n in range(12))
             if self.hostile:
                 program += f"    # {HOSTILE}\n"
             if model is not None:

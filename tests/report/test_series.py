@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.summary import by_cell, summarise
+from orchestrator.core.rows import by_cell
+from orchestrator.core.summary import summarise
 from orchestrator.report.figure import log_axis
 from orchestrator.report.series import differences, in_flight, quantiles, turn_curve
 
