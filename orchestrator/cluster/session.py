@@ -53,6 +53,8 @@ def start_ray(settings: ClusterSettings) -> None:
     }
     if settings.address is None:
         options |= {
+            # Without it Ray would join whatever cluster was last started on this machine.
+            "address": "local",
             "num_cpus": settings.num_cpus,
             "labels": dict(settings.labels) or None,
             "include_dashboard": False,
