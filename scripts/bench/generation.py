@@ -1,6 +1,6 @@
 """Buying replies from the rehearsal server: at the account's limits, without limits, with faults, through crashes.
 
-    python -m scripts.bench.generation [--parts limits throughput faults crashes makespan] [--full]
+    python -m scripts.bench.generation [--parts limits throughput faults makespan] [--full]
 
 Without arguments it takes under 15 minutes. ``--full`` adds the plain SDK at fixed concurrency, more crashes, and
 sizes up to 100,000 requests. The server is a process of its own; journal and ledger are the real ones.
@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.bench._report import print_report
-from scripts.bench.generation_parts import faults, limits, throughput
+from scripts.bench.generation_parts import faults, limits, makespan, throughput
 from scripts.bench.generation_parts.common import problems_file, start_ray
 
 __all__ = ["main"]
 
-PARTS = ("limits", "throughput", "faults")
+PARTS = ("limits", "throughput", "faults", "makespan")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             figures |= _throughput(problems, full=options.full)
         if "faults" in options.parts:
             figures |= _faults(problems, full=options.full)
+        if "makespan" in options.parts:
+            figures |= _makespan(problems)
     print(json.dumps(figures, sort_keys=True))
 
 
@@ -95,6 +97,26 @@ def _faults(problems: str, *, full: bool) -> dict[str, object]:
     print_report(
         "ordeals: replies as undisturbed, journaled replies bought again, and the bill in dollars",
         ["ordeal", "steps", "same", "again", "settled", "server's count", "settled + unsettled"],
+        rows,
+        figures,
+    )
+    return figures
+
+
+def _makespan(problems: str) -> dict[str, object]:
+    measured = [
+        makespan.measure(
+            problems, "replies of 1 to 8 s, 100 in flight", samples=2, in_flight=100, replies_s=(1.0, 8.0)
+        ),
+        makespan.measure(
+            problems, "replies of 0.5 s, 100 in flight", samples=4, in_flight=100, replies_s=(0.5, 0.5)
+        ),
+    ]
+    rows = [[m.name, m.trials, m.together_s, m.generate_s, m.execute_s, m.ratio] for m in measured]
+    figures: dict[str, object] = {"makespan_ratio": max(m.ratio for m in measured)}
+    print_report(
+        "seconds from the first request to the last verdict",
+        ["workload", "trials", "together", "generate alone", "execute alone", "ratio"],
         rows,
         figures,
     )

@@ -61,7 +61,7 @@ def start_ray() -> None:
     """A local cluster without dashboard; worker logs stay in their files."""
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
 
 
 @dataclass
