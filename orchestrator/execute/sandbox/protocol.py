@@ -38,6 +38,7 @@ from typing import Any, Final
 __all__ = [
     "MOST_BYTES",
     "MOST_DEPTH",
+    "MOST_ELEMENTS",
     "MOST_YIELDED",
     "Channel",
     "ChannelClosed",
@@ -54,7 +55,11 @@ MOST_BYTES: Final = 16 << 20
 MOST_DEPTH: Final = 100
 """Deepest nesting of a value."""
 MOST_YIELDED: Final = 100_000
+"""Elements that are read from an iterator."""
+MOST_ELEMENTS: Final = 2_000_000
+"""Elements of one container: more would fill most of a frame, after seconds of encoding."""
 _LARGE: Final = 1 << 63
+_CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
 _HEADER: Final = struct.Struct("<I")
 # The interpreter refuses longer decimals, but hexadecimal has no such limit: 4 MiB of digits are 16 million bits.
 _MOST_DIGITS: Final = 4 << 20
@@ -88,6 +93,8 @@ def encode(value: object, depth: int = 0) -> Any:
     if depth >= MOST_DEPTH:
         raise NotPlain(f"nested deeper than {MOST_DEPTH}")
     encoder = _ENCODERS.get(kind) or _other_encoder(kind)
+    if kind in _CONTAINERS and len(value) > MOST_ELEMENTS:  # type: ignore[arg-type]
+        raise NotPlain(f"a {kind.__name__} of more than {MOST_ELEMENTS} elements")
     return encoder(value, depth + 1)
 
 

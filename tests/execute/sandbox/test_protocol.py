@@ -161,6 +161,14 @@ def test_iterators_cross_as_iterators(make: Any) -> None:
     assert list(crossed) == [1, 2]
 
 
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset, dict.fromkeys])
+def test_a_container_too_large_does_not_cross(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MOST_ELEMENTS", 10)
+    with pytest.raises(NotPlain, match="more than 10"):
+        encode([kind(range(11))])
+    assert len(load(dump(encode(kind(range(10)))))) == 10
+
+
 def test_an_endless_iterator_does_not_cross(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "MOST_YIELDED", 10)
     with pytest.raises(NotPlain, match="more than 10"):
