@@ -88,6 +88,7 @@ class GpuSummary:
     roofline_share_median: float | None
     peak_memory_bytes: int | None
     """Largest over the cell, on the card."""
+    peak_memory_bytes_median: float | None
     joules: float | None
     """Sum over the programs whose energy was measured; None where none was."""
     joules_measured: int
@@ -372,6 +373,7 @@ def _gpu(groups: Mapping[str, Sequence[Row]], graded: Sequence[Row], seed: int) 
         time_s_median=median(values_of(right, "gpu_time_s")),
         roofline_share_median=median(values_of(right, "roofline_share")),
         peak_memory_bytes=largest(values_of(graded, "gpu_peak_memory_bytes")),
+        peak_memory_bytes_median=median(values_of(graded, "gpu_peak_memory_bytes")),
         joules=math.fsum(energies) if energies else None,
         joules_measured=len(energies),
         compile_s_median=median(values_of(graded, "compile_s")),

@@ -86,14 +86,15 @@ def headline_table(summary: Summary) -> Html:
                 words.seconds(cell.execute_s_median),
                 words.seconds(cell.execute_s_p95),
                 _given(words.claimed_time(cell)),
-                words.size(_memory(cell)),
+                *map(words.size, words.memory(cell)),
                 _given(words.claimed_memory(cell)),
                 *(["no model", "", ""] if cell.model is None else spent),
             ]
         )
-    took = ["system", "time a problem", "p95", "article", "peak memory", "article"]
+    took = ["system", "time a problem", "p95", "article", "memory", "max", "article"]
     took += ["API total", "a problem", "a solved one"]
     said = words.notes(summary.cells)
+    said.append("Time and memory: the median over graded trials, beside it the 95th percentile and the largest.")
     if hybrid:
         said.append(
             "First turn: the first program's own grade. Mended: of the trials whose first turn failed, the share "
@@ -283,11 +284,6 @@ def _money(cell: CellSummary) -> list[str]:
     if cell.model is None:
         return ["no model", "no model", "no model"]
     return [words.dollars(v) for v in (cell.api_usd, cell.usd_per_problem, cell.usd_per_solved)]
-
-
-def _memory(cell: CellSummary) -> int | None:
-    on_card = cell.gpu.peak_memory_bytes if cell.gpu is not None else None
-    return cell.peak_memory_bytes if on_card is None else on_card
 
 
 def _given(text: str) -> str:

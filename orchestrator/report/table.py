@@ -70,17 +70,16 @@ def _solved(summary: Summary) -> Table:
 
 
 def _effort(summary: Summary) -> Table:
-    table = _table("What it took per problem", "time", "p95", "article", "peak memory", "article")
+    table = _table("What it took per problem", "time", "p95", "article", "memory", "max", "article")
     for cell in summary.cells:
-        memory = cell.peak_memory_bytes
-        if cell.gpu is not None and cell.gpu.peak_memory_bytes is not None:
-            memory = cell.gpu.peak_memory_bytes
+        usual, most = words.memory(cell)
         table.add_row(
             *_who(cell),
             words.seconds(cell.execute_s_median),
             words.seconds(cell.execute_s_p95),
             words.claimed_time(cell),
-            words.size(memory),
+            words.size(usual),
+            words.size(most),
             words.claimed_memory(cell),
         )
     return table

@@ -19,6 +19,7 @@ __all__ = [
     "count",
     "dollars",
     "interval",
+    "memory",
     "notes",
     "percent",
     "points",
@@ -98,6 +99,13 @@ def dollars(value: float | None) -> str:
 def count(value: int | None) -> str:
     """With thousands separated."""
     return NA if value is None else f"{value:,}"
+
+
+def memory(cell: CellSummary) -> tuple[float | None, float | None]:
+    """Median and largest peak memory of the cell's trials: on the card where that was measured."""
+    if cell.gpu is not None and cell.gpu.peak_memory_bytes is not None:
+        return cell.gpu.peak_memory_bytes_median, cell.gpu.peak_memory_bytes
+    return cell.peak_memory_bytes_median, cell.peak_memory_bytes
 
 
 def claimed_rate(cell: CellSummary) -> str:
