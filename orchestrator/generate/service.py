@@ -39,6 +39,8 @@ __all__ = [
 ]
 
 _MOST_CONTINUATIONS: Final = 5
+_LOCAL: Final = "local:"
+"""What the provider of a local server begins with."""
 
 
 class GenerationService:
@@ -121,14 +123,23 @@ class GenerationService:
         return _joined(parts, text)
 
     async def check(self, provider: str, model: str) -> None:
-        """Find out for nothing whether the key is accepted and the model exists.
+        """Find out for nothing whether the server is there, the key is accepted and the model exists.
+
+        A local server need not know its model by name, or describe it; it must only answer.
 
         Raises:
-            FatalApiError: they are not. (Anything else that goes wrong is left to the first request.)
+            FatalApiError: something of that is missing. (Anything else that goes wrong is left to the first
+                request.)
         """
-        failure = await self._routes[provider].sender.probe(model)
-        if failure is not None and failure.failure is not None and failure.failure.kind is FailureKind.FATAL:
-            raise self._purchases.trip(failure.failure)
+        result = await self._routes[provider].sender.probe(model)
+        failure = None if result is None else result.failure
+        if failure is None:
+            return
+        local = provider.startswith(_LOCAL)
+        missing = local and failure.kind is FailureKind.CONNECTION
+        refused = failure.kind is FailureKind.FATAL and not (local and failure.status == 404)
+        if missing or refused:
+            raise self._purchases.trip(failure)
 
     async def count_tokens(self, request: GenerationRequest) -> int | None:
         """The provider's own count of input tokens (free of charge); None where it gives none."""

@@ -75,6 +75,7 @@ def test_a_local_model_is_bought_from_and_paid_by_time(base_url: str, stream: bo
         sender = LocalSender(Endpoint(provider, base_url, needs_key=False, stream=stream))
         route = Route(provider, sender, {"smollm2": GpuTimePrice(USD_PER_HOUR, "test")}, slots=2)
         service = GenerationService([route], books, books, ServiceSettings(enlarge=1.0, deadline_s=300.0))
+        await service.check(provider, "smollm2")
         loop = asyncio.get_running_loop()
         begun = loop.time()
         replies = await asyncio.gather(

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
 from orchestrator.core.money import BudgetExhausted
 from orchestrator.core.prices import GpuTimePrice, Price, Rates
-from orchestrator.generate.attempts import Attempt, AttemptReply, Failure, FailureKind
+from orchestrator.generate.attempts import Attempt, AttemptReply, AttemptResult, Failure, FailureKind
 from orchestrator.generate.service import (
     CONTEXT_EXCEEDED,
     FatalApiError,
@@ -357,3 +357,37 @@ def test_later_turns_go_first() -> None:
         await asyncio.gather(*first)
 
     bench(main, in_flight=2)
+
+
+@pytest.mark.parametrize(
+    ("provider", "kind", "status", "stops"),
+    [
+        ("anthropic", FailureKind.FATAL, 401, True),
+        ("anthropic", FailureKind.FATAL, 404, True),
+        ("anthropic", FailureKind.CONNECTION, None, False),
+        ("anthropic", FailureKind.SERVER_ERROR, 500, False),
+        ("local:http://127.0.0.1:1", FailureKind.FATAL, 401, True),
+        ("local:http://127.0.0.1:1", FailureKind.FATAL, 404, False),
+        ("local:http://127.0.0.1:1", FailureKind.CONNECTION, None, True),
+    ],
+)
+def test_what_stops_a_run_before_it_begins(
+    provider: str, kind: FailureKind, status: int | None, stops: bool
+) -> None:
+    async def body() -> None:
+        sender = SimulatedSender()
+
+        async def probe(model: str) -> AttemptResult:
+            return AttemptResult(None, Failure(kind, "no", status))
+
+        sender.probe = probe  # type: ignore[method-assign,assignment]
+        books = Books()
+        service = GenerationService([Route(provider, sender, {MODEL: PRICE})], books, books)
+        if stops:
+            with pytest.raises(FatalApiError):
+                await service.check(provider, MODEL)
+        else:
+            await service.check(provider, MODEL)
+        await service.close()
+
+    run(body())
