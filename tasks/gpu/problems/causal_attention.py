@@ -128,5 +128,10 @@ is the softmax over `j <= i` of `(q[i] . k[j]) / sqrt(width)`.
         {"batch": 2, "heads": 3, "length": 100, "width": 64},
         {"batch": 1, "heads": 1, "length": 257, "width": 32},
     ),
-    timed=lambda s: {"batch": root(2, s, 1.0), "heads": 16, "length": 2048, "width": 64},
+    timed=lambda s: {
+        "batch": root(2, s, 1.0),
+        "heads": 16,
+        "length": root(2048, min(2 * s, 1.0), 0.5),
+        "width": 64,
+    },
 )

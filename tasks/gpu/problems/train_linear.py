@@ -149,6 +149,6 @@ starting weights as they are.
         "batch": 64,
         "inputs": 1000,
         "outputs": 1000,
-        "steps": max(50, round(1000 * min(s, 1.0))),
+        "steps": max(10, round(1000 * min(s, 1.0))),
     },
 )

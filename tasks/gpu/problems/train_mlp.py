@@ -186,6 +186,6 @@ elements, its gradients by `w1`, `b1`, `w2` and `b2`, all at the weights that th
         "inputs": 1000,
         "hidden": 512,
         "outputs": 1000,
-        "steps": max(50, round(1000 * min(s, 1.0))),
+        "steps": max(10, round(1000 * min(s, 1.0))),
     },
 )
