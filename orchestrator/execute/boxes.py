@@ -17,8 +17,11 @@ from typing import Any, Final, Literal
 from orchestrator.execute.sandbox import process
 from orchestrator.execute.settings import ExecutorSettings, box_base, box_spec, interpreter
 
-__all__ = ["Box", "BoxFailed", "Standing", "start_box", "sweep"]
+__all__ = ["SCRATCH_BYTES", "SCRATCH_FILES", "Box", "BoxFailed", "Standing", "start_box", "sweep"]
 
+SCRATCH_BYTES: Final = 64 << 20
+"""Room for all files of one program."""
+SCRATCH_FILES: Final = 8192
 _PREFIX: Final = "orchestrator-box-"
 _OWNER: Final = re.compile(_PREFIX + r"(?P<space>\d+)-(?P<pid>\d+)-(?P<began>\d+)-[0-9a-f]+")
 _START_S: Final = 60.0
@@ -67,6 +70,11 @@ class Box:
         self.pidfd = -1
         self.pid = -1
         self.standing = self._await()
+
+    @property
+    def scratch(self) -> str:
+        """The scratch folder, where the box has no mount of its own."""
+        return os.path.join(self._folder, "scratch")
 
     def kill(self) -> None:
         """Kill the inner process; the keeper then ends too."""
@@ -118,7 +126,6 @@ def start_box(
     role: Literal["zygote", "referee"],
     *,
     package: str | None = None,
-    scratch_bytes: int = 64 << 20,
 ) -> Box:
     """Start a box and wait until it stands.
 
@@ -126,7 +133,7 @@ def start_box(
         BoxFailed: it did not; the message holds what it said.
     """
     folder = _make_folder(settings)
-    spec = box_spec(settings, role=role, folder=folder, package=package, scratch_bytes=scratch_bytes)
+    spec = box_spec(settings, role=role, folder=folder, package=package, scratch_bytes=SCRATCH_BYTES)
     for name in ("root", "scratch"):
         os.mkdir(os.path.join(folder, name), 0o700)
         os.chown(os.path.join(folder, name), spec.uid, spec.gid)

@@ -8,7 +8,7 @@ an assertion failed, or the tests could do nothing  ``wrong_answer``
 with an answer, or did not end on it
 loading or a call raised, no such entry point, the  ``error``
 process ended before the tests were answered,
-too many processes, a malformed frame
+too many processes or files, a malformed frame
 MemoryError, or stopped for its memory              ``out_of_memory``
 more than 2 L of CPU, or stopped by the wall clock  ``timeout``
 ==================================================  ======================================================
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 from orchestrator.core.problems import Limits
 from orchestrator.core.verdicts import Verdict
+from orchestrator.execute.boxes import SCRATCH_BYTES, SCRATCH_FILES
 from orchestrator.execute.supervisor import Observation
 
 __all__ = ["Decision", "decide"]
@@ -83,6 +84,8 @@ def _unreported(seen: Observation, limits: Limits) -> Decision:
         return Decision(Verdict.WRONG_ANSWER, "the tests did not end on its answers")
     if seen.stop == "tasks":
         return Decision(Verdict.ERROR, f"more than {limits.processes} processes and threads")
+    if seen.stop == "files":
+        return Decision(Verdict.ERROR, f"more than {SCRATCH_BYTES >> 20} MiB in files, or {SCRATCH_FILES} of them")
     return Decision(Verdict.ERROR, f"{_ending(seen.status)} before the tests were answered")
 
 

@@ -19,16 +19,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from orchestrator.core.problems import Limits
-from orchestrator.execute.boxes import Box, BoxFailed, start_box
+from orchestrator.execute.boxes import SCRATCH_BYTES, SCRATCH_FILES, Box, BoxFailed, start_box
 from orchestrator.execute.sandbox import process, rlimits
 from orchestrator.execute.sandbox.protocol import Channel, ChannelClosed, ProtocolError, frame, load
 from orchestrator.execute.sandbox.referee import MOST_JOB_BYTES
-from orchestrator.execute.sandbox.usage import Usage, family_usage
+from orchestrator.execute.sandbox.usage import Usage, family_usage, file_bytes
 from orchestrator.execute.settings import ExecutorSettings
 
 __all__ = ["Observation", "RefereeJob", "Stop", "Supervisor"]
 
-Stop = Literal["cpu", "wall", "memory", "tasks", "referee"]
+Stop = Literal["cpu", "wall", "memory", "tasks", "files", "referee"]
 """Why a candidate was stopped: its own limits, or (``referee``) that the tests did not end on its answers."""
 
 _FIRST_LOOK_S: Final = 0.05
@@ -372,6 +372,11 @@ class _Watch:
             return "wall"
         if self._count and now.tasks > self.limits.processes:
             return "tasks"
+        if not self._zygote.standing.namespaces:
+            # Without a mount of its own the scratch folder has no quota, and lies in the memory of all.
+            used = file_bytes(self._zygote.scratch, family, SCRATCH_FILES)
+            if used is None or used > SCRATCH_BYTES:
+                return "files"
         return None
 
     def referee_overdue(self) -> bool:

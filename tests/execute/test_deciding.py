@@ -34,6 +34,7 @@ def seen(verdict: str | None, cpu_s: float = 0.1, stop: Stop | None = None, stat
         (seen("gone", stop="memory"), "out_of_memory", "used more than 64 MiB of memory"),
         (seen("gone", stop="memory", cpu_s=9), "out_of_memory", "used more than 64 MiB of memory"),
         (seen("gone", stop="tasks"), "error", "more than 256 processes and threads"),
+        (seen("gone", stop="files"), "error", "more than 64 MiB in files, or 8192 of them"),
         (seen(None, stop="referee"), "wrong_answer", "the tests did not end on its answers"),
         (seen("gone", stop="cpu", cpu_s=4.1), "timeout", "used more than 4 s of CPU time"),
         # Ended by the kernel's own limit, before the supervisor looked.

@@ -78,6 +78,38 @@ def test_after_a_verdict(settings: ExecutorSettings) -> None:
         executor.close()
 
 
+FILLS = """
+import os, time
+kept = []
+try:
+    for n in range(4):
+        kept.append(open(f"{n}", "wb", buffering=0))
+        UNLINK
+        kept[-1].write(bytes(30 << 20))
+except OSError:
+    pass
+time.sleep(0.3)
+def add(a, b):
+    return sum(os.fstat(file.fileno()).st_size for file in kept)
+"""
+
+
+@pytest.mark.parametrize("unlink", ["pass", 'os.unlink(f"{n}")'], ids=["named", "nameless"])
+def test_scratch_space_is_bounded(settings: ExecutorSettings, unlink: str) -> None:
+    executor = PythonExecutor(settings)
+    try:
+        execution = judge(executor, ADD, FILLS.replace("UNLINK", unlink))
+        if settings.without:
+            assert execution.reason == "more than 64 MiB in files, or 8192 of them"
+        else:
+            assert execution.verdict == "wrong_answer"
+        small = "open('x', 'wb').write(bytes(20 << 20))\n" + ADD.reference
+        assert judge(executor, ADD, small).verdict == "passed"
+        assert list(Path(settings.scratch_base or "").rglob("x")) == []
+    finally:
+        executor.close()
+
+
 def test_after_closing(settings: ExecutorSettings) -> None:
     before = {pid: process.start_time(pid) for pid in process.descendants(os.getpid())}
     executor = PythonExecutor(settings)
