@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from orchestrator.core.claims import (
     Workload,
 )
 from orchestrator.core.comparison import ALPHA, Paired, compare, correct_for_several
-from orchestrator.core.rows import Row, is_passed, number
+from orchestrator.core.rows import Row, is_passed, number, values_of
 from orchestrator.core.statistics import bootstrap_median, median
 from orchestrator.core.summary import CellSummary, Rate, Summary
 
@@ -30,6 +30,9 @@ __all__ = [
     "Status",
     "findings",
     "gap_finding",
+    "in_bytes",
+    "in_seconds",
+    "in_times",
     "is_claude",
     "is_humaneval",
     "p_text",
@@ -122,29 +125,47 @@ def gap_finding(subject: str, claimed: float | None, paired: Paired) -> Finding:
     return Finding(subject, f"{claimed * 100:+.0f} points", points, status, sentence)
 
 
-def time_finding(subject: str, claimed: float, values: Sequence[float], unit: str, setting: str | None) -> Finding:
+def time_finding(
+    subject: str, claimed: float, values: Sequence[float], show: Callable[[float], str], setting: str | None
+) -> Finding:
     """Judge a claimed median by measured values.
 
     Args:
+        show: writes a value with its unit.
         setting: None where the measurement was made as the article's was; otherwise how it differs, and then
             the figure is shown and not judged.
     """
-    shown = f"{claimed:g} {unit}"
     middle = median(values)
     if middle is None:
-        return _unmeasured(subject, shown, "nothing of the kind was measured in this run")
+        return _unmeasured(subject, show(claimed), "nothing of the kind was measured in this run")
     low, high = bootstrap_median(values)
-    measured = f"{middle:.3g} {unit} (median of {len(values)}; {low:.3g} to {high:.3g})"
+    measured = f"{show(middle)} (median of {len(values)}; {show(low)} to {show(high)})"
     if setting is not None:
-        return Finding(subject, shown, measured, "cannot tell", f"Cannot tell: {measured}, but {setting}.")
+        text = f"Cannot tell: {measured}, but {setting}."
+        return Finding(subject, show(claimed), measured, "cannot tell", text)
     if high < claimed / FACTOR or low > claimed * FACTOR:
         status: Status = "refuted"
     elif low >= claimed / FACTOR and high <= claimed * FACTOR:
         status = "supported"
     else:
         status = "cannot tell"
-    text = f"{measured}, judged within a factor of {FACTOR:g} of {shown}."
-    return Finding(subject, shown, measured, status, _say(status, len(values), text))
+    text = f"{measured}, judged within a factor of {FACTOR:g} of {show(claimed)}."
+    return Finding(subject, show(claimed), measured, status, _say(status, len(values), text))
+
+
+def in_seconds(value: float) -> str:
+    """``0.7 s``, or ``14.4 ms``."""
+    return f"{value:.3g} s" if value >= 0.1 else f"{value * 1e3:.3g} ms"
+
+
+def in_bytes(value: float) -> str:
+    """``2.1 GB``, or ``0.7 MB``."""
+    return f"{value / 1e9:.3g} GB" if value >= 1e8 else f"{value / 1e6:.3g} MB"
+
+
+def in_times(value: float) -> str:
+    """``5 times``."""
+    return f"{value:.3g} times"
 
 
 def _table_1_row(row: ClaimedSystem, evidence: Evidence) -> list[Finding]:
@@ -167,15 +188,26 @@ def _table_1_row(row: ClaimedSystem, evidence: Evidence) -> list[Finding]:
         rows = evidence.rows.get(cell.id, ())
         if row.pass_at_1 is not None and cell.pass_at_1 is not None:
             found.append(_claimed_rate(f"{name}: pass@1", row.pass_at_1, cell))
-        if row.execute_s is not None:
-            values = [v for r in rows if (v := number(r.get("execute_s"))) is not None]
-            setting = _other_setting(cell)
-            found.append(time_finding(f"{name}: execution time per problem", row.execute_s, values, "s", setting))
-        if row.memory_bytes is not None:
-            column = "gpu_peak_memory_bytes" if cell.gpu is not None else "peak_memory_bytes"
-            sizes = [v / 1e9 for r in rows if (v := number(r.get(column))) is not None]
-            setting = _other_setting(cell)
-            found.append(time_finding(f"{name}: memory", row.memory_bytes / 1e9, sizes, "GB", setting))
+        found.extend(_claimed_effort(name, row, cell, rows))
+    return found
+
+
+def _claimed_effort(name: str, row: ClaimedSystem, cell: CellSummary, rows: Sequence[Row]) -> list[Finding]:
+    memory = "gpu_peak_memory_bytes" if cell.gpu is not None else "peak_memory_bytes"
+    found = []
+    for quantity, column, claimed, show in (
+        ("execution time per problem", "execute_s", row.execute_s, in_seconds),
+        ("memory", memory, row.memory_bytes, in_bytes),
+    ):
+        if claimed is None:
+            continue
+        subject = f"{name}: {quantity}"
+        if cell.synthetic:
+            found.append(
+                _unmeasured(subject, show(claimed), "this was a rehearsal, and no model wrote the programs")
+            )
+        else:
+            found.append(time_finding(subject, claimed, values_of(rows, column), show, _other_setting(cell)))
     return found
 
 
@@ -290,7 +322,7 @@ def _workload(workload: Workload, evidence: Evidence) -> Finding:
         shown = f"{median(values) or 0.0:.3g} times the CPU version ({', '.join(cards)})"
         return Finding(subject, workload.claim, shown, "cannot tell", f"No figure is claimed; measured {shown}.")
     setting = None if cards and all(CLAIMED_CARD in card for card in cards) else f"on {', '.join(cards) or 'a CPU'}"
-    finding = time_finding(subject, workload.cpu_speedup, values, "times", setting)
+    finding = time_finding(subject, workload.cpu_speedup, values, in_times, setting)
     return Finding(subject, workload.claim, finding.measured, finding.status, finding.sentence)
 
 

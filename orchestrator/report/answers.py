@@ -60,7 +60,7 @@ def _unsure(paired: Paired) -> str:
 def _most(best: CellSummary, cells: Sequence[CellSummary]) -> Answer:
     level = [c for c in cells if c.passed == best.passed and c.graded == best.graded]
     others = [f"{c.label} {words.solved(c)}" for c in cells if c not in level]
-    detail = f"{words.solved(best)} at the first try, 95% interval {words.interval(best.pass_at_1)}%."
+    detail = f"{words.solved(best)} solved, 95% interval {words.interval(best.pass_at_1)}%."
     if others:
         detail += f" Then {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}."
     return Answer("Which system solved most?", ", ".join(c.label for c in level), detail)

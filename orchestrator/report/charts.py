@@ -81,7 +81,7 @@ def rate_chart(summary: Summary) -> Chart | None:
     low = min(r.low for r in rates) * 100
     return chart(
         "rates",
-        "Solved at the first try (pass@1)",
+        "Solved with one sample (pass@1)",
         "Share of problems whose graded program passed. Bars are 95% intervals: where two overlap widely, look at "
         "the paired differences below, which are sharper. execute_only grades the suite's own reference programs.",
         data,

@@ -22,7 +22,15 @@ MOST_SPANS = 3000
 MOST_SLOTS = 40
 PIXELS = 900
 """About how wide the timeline is; a shorter span would not be drawn at all."""
-KINDS = {"generation": COLOURS[0], "feedback": COLOURS[1], "scoring": COLOURS[2], "reference": COLOURS[4]}
+WAITING = "waiting for a slot"
+EXECUTING = ("feedback", "reference", "scoring")
+KINDS = {
+    "generation": COLOURS[0],
+    "feedback": COLOURS[1],
+    "scoring": COLOURS[2],
+    "reference": COLOURS[4],
+    WAITING: COLOURS[3],
+}
 
 
 def distribution_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Chart]:
@@ -73,16 +81,22 @@ def distribution_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> 
 def timeline_charts(run: Run, synthetic: bool) -> list[Chart]:
     """What was in flight over time, exactly, and which slot did what, sampled when there is much."""
     spans: dict[str, list[tuple[float, float, str]]] = {}
-    for step in run.steps(("cell", "kind", "slot", "started_at", "ended_at", "resumed")):
-        start, end = number(step.get("started_at")), number(step.get("ended_at"))
-        if start is None or end is None or step.get("resumed"):
+    for step in run.steps(("cell", "kind", "slot", "started_at", "ended_at", "lease_s", "resumed")):
+        asked, end = number(step.get("started_at")), number(step.get("ended_at"))
+        if asked is None or end is None or step.get("resumed"):
             continue
-        spans.setdefault(str(step.get("kind")), []).append((start, end, str(step.get("slot") or "unnamed")))
+        kind = str(step.get("kind"))
+        # A step begins when it is asked for; its slot was held only for the lease at its end.
+        lease = number(step.get("lease_s"))
+        start = asked if kind == "generation" or lease is None else max(asked, end - lease)
+        spans.setdefault(kind, []).append((start, end, str(step.get("slot") or kind)))
+        if start > asked:
+            spans.setdefault(WAITING, []).append((asked, start, ""))
     if not spans:
         return []
     origin = min(start for kind in spans.values() for start, _, _ in kind)
     flight: list[dict[str, Any]] = []
-    for name, kinds in (("generating", ("generation",)), ("executing", ("feedback", "scoring", "reference"))):
+    for name, kinds in (("generating", ("generation",)), (WAITING, (WAITING,)), ("executing", EXECUTING)):
         times, counts = in_flight((s - origin, e - origin) for kind in kinds for s, e, _ in spans.get(kind, []))
         if times:
             flight.append(
@@ -92,19 +106,17 @@ def timeline_charts(run: Run, synthetic: bool) -> list[Chart]:
                     "name": name,
                     "x": [round(t, 4) for t in times],
                     "y": counts,
-                    "line": {
-                        "shape": "hv",
-                        "width": 1.5,
-                        "color": KINDS["generation" if not flight else "scoring"],
-                    },
-                    "fill": "tozeroy",
+                    "line": {"shape": "hv", "width": 1.5, "color": KINDS[kinds[-1]]},
+                    "fill": "none" if name == WAITING else "tozeroy",
                 }
             )
+    spans.pop(WAITING, None)
     seconds = {"ticksuffix": " s", "title": {"text": "since the first step"}}
     flight_chart = chart(
         "flight",
         "In flight over time",
-        "Requests waiting for a model and programs running. Steps that the journal answered are left out.",
+        "Requests that wait for a model, programs that wait for a slot, and programs that run. Steps that the "
+        "journal answered are left out.",
         flight,
         {"xaxis": seconds, "yaxis": {"rangemode": "tozero"}, "showlegend": True},
         synthetic=synthetic,

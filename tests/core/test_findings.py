@@ -9,7 +9,16 @@ import pytest
 
 from orchestrator.core.claims import TABLE_1, TABLE_2, WORKLOADS, claimed_system
 from orchestrator.core.comparison import compare
-from orchestrator.core.findings import Evidence, Finding, findings, gap_finding, rate_finding, time_finding
+from orchestrator.core.findings import (
+    Evidence,
+    Finding,
+    findings,
+    gap_finding,
+    in_bytes,
+    in_seconds,
+    rate_finding,
+    time_finding,
+)
 from orchestrator.core.rows import by_cell
 from orchestrator.core.statistics import wilson
 from orchestrator.core.summary import Rate, summarise
@@ -80,10 +89,10 @@ def test_gap_of_a_claimed_size() -> None:
 
 def test_times_are_judged_only_in_the_same_setting() -> None:
     values = [0.7 + 0.001 * i for i in range(30)]
-    assert time_finding("x", 0.7, values, "s", None).status == "supported"
-    assert time_finding("x", 7.0, values, "s", None).status == "refuted"
-    assert time_finding("x", 0.7, values, "s", "on another card").status == "cannot tell"
-    assert time_finding("x", 0.7, [], "s", None).status == "not measured"
+    assert time_finding("x", 0.7, values, in_seconds, None).status == "supported"
+    assert time_finding("x", 7.0, values, in_seconds, None).status == "refuted"
+    assert time_finding("x", 0.7, values, in_seconds, "on another card").status == "cannot tell"
+    assert time_finding("x", 0.7, [], in_seconds, None).status == "not measured"
 
 
 def test_the_article_supported() -> None:
@@ -108,6 +117,7 @@ def test_a_rehearsal_supports_nothing() -> None:
     about_models = [f for name, f in found.items() if "pass@1" in name or "beats" in name or "Only" in name]
     assert len(about_models) >= 5
     assert {f.status for f in about_models} == {"not measured"}
+    assert found["Table 1, hybrid (hybrid · sonnet): execution time per problem"].status == "not measured"
     assert "rehearsal" in found["Table 1, hybrid beats Claude alone"].sentence
 
 
@@ -178,3 +188,8 @@ def test_the_claims_themselves() -> None:
     assert (hybrid.pass_at_1, hybrid.execute_s, hybrid.memory_bytes) == (0.91, 0.9, 3_300_000_000)
     assert [row.usd for row in TABLE_2] == [150.0, 500.0, 650.0]
     assert claimed_system("other") is None
+
+
+def test_units() -> None:
+    assert (in_seconds(0.7), in_seconds(0.0144)) == ("0.7 s", "14.4 ms")
+    assert (in_bytes(2.1e9), in_bytes(7e5)) == ("2.1 GB", "0.7 MB")
