@@ -1,0 +1,1 @@
+"""Bringing up clusters, and making sure that they end."""
