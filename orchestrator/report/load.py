@@ -76,13 +76,13 @@ class Run:
         if self.parts:
             yield from self._combined_steps(columns, wanted)
             return
-        path = self.path / "steps.parquet"
-        if not path.exists():
+        place = self.table("steps.parquet")
+        if not _exists(place):
             return
         import pyarrow as pa
 
         offset = 0
-        for batch in _batches(path, columns, tuple(c.name for c in STEPS)):
+        for batch in _batches(place, columns, tuple(c.name for c in STEPS)):
             chosen = batch
             if wanted is not None:
                 first, last = bisect_left(wanted, offset), bisect_left(wanted, offset + len(batch))
@@ -106,10 +106,15 @@ class Run:
         """How many rows ``steps.parquet`` has."""
         if self.parts:
             return sum(part.count_steps() for part in self.parts)
-        path = self.path / "steps.parquet"
-        if not path.exists():
-            return 0
-        return int(_dataset(path).count_rows())
+        place = self.table("steps.parquet")
+        return int(_dataset(place).count_rows()) if _exists(place) else 0
+
+    def table(self, name: str) -> str:
+        """Where a table of this run is: in its folder, or at the URI that it was told to write to."""
+        settings = self.plan.get("config") or {}
+        uri = (settings.get("run") or {}).get("results_uri") if isinstance(settings, dict) else None
+        local = self.path / name
+        return str(local) if uri is None or local.exists() else f"{str(uri).rstrip('/')}/{name}"
 
 
 def load_run(path: Path | str) -> Run:
@@ -132,16 +137,15 @@ def load_run(path: Path | str) -> Run:
         raise ReportError(f"{plan_path} cannot be read: {_one_line(error)}.") from error
     if not isinstance(plan, dict):
         raise ReportError(f"{plan_path} holds no JSON object.")
-    results = folder / "results.parquet"
-    if not results.exists():
+    run = Run(folder.resolve().name, folder, plan, [])
+    results = run.table("results.parquet")
+    if not _exists(results):
         raise ReportError(
             f"{folder} holds no results.parquet: the run has not ended yet, or ended before any result."
         )
-    rows: list[dict[str, Any]] = []
     for batch in _batches(results, None, tuple(c.name for c in RESULTS)):
-        rows.extend(_rows(batch))
-    name = folder.resolve().name
-    return Run(name, folder, plan, rows)
+        run.rows.extend(_rows(batch))
+    return run
 
 
 def combine(runs: Sequence[Run]) -> Run:
@@ -168,20 +172,44 @@ def combine(runs: Sequence[Run]) -> Run:
     return Run(" + ".join(names), runs[0].path, plan, rows, tuple(runs))
 
 
-def _dataset(path: Path) -> Any:
+def _filesystem(place: str) -> tuple[Any, str]:
+    import pyarrow as pa
+    from pyarrow import fs
+
+    if "://" not in place:
+        return fs.LocalFileSystem(), str(Path(place).absolute())
+    try:
+        filesystem, path = fs.FileSystem.from_uri(place)
+    except (OSError, pa.ArrowException, NotImplementedError) as error:
+        raise ReportError(f"{place} cannot be read: {_one_line(error)}.") from error
+    return filesystem, path
+
+
+def _exists(place: str) -> bool:
+    from pyarrow import fs
+
+    filesystem, path = _filesystem(place)
+    try:
+        return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
+    except OSError as error:
+        raise ReportError(f"{place} cannot be read: {_one_line(error)}.") from error
+
+
+def _dataset(place: str) -> Any:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
+    filesystem, path = _filesystem(place)
     try:
-        return ds.dataset(path, format="parquet")
+        return ds.dataset(path, format="parquet", filesystem=filesystem)
     except (OSError, pa.ArrowException) as error:
-        raise ReportError(f"{path} cannot be read: {_one_line(error)}.") from error
+        raise ReportError(f"{place} cannot be read: {_one_line(error)}.") from error
 
 
-def _batches(path: Path, columns: Sequence[str] | None, known: Iterable[str]) -> Iterator[Any]:
+def _batches(place: str, columns: Sequence[str] | None, known: Iterable[str]) -> Iterator[Any]:
     import pyarrow as pa
 
-    data = _dataset(path)
+    data = _dataset(place)
     there = set(data.schema.names)
     asked = [name for name in (columns or known) if name in there]
     # Text columns make wide rows: a smaller batch keeps what is held at a time small.
@@ -189,7 +217,7 @@ def _batches(path: Path, columns: Sequence[str] | None, known: Iterable[str]) ->
     try:
         yield from data.to_batches(columns=asked, batch_size=size, batch_readahead=1, fragment_readahead=1)
     except (OSError, pa.ArrowException) as error:
-        raise ReportError(f"{path} cannot be read: {_one_line(error)}.") from error
+        raise ReportError(f"{place} cannot be read: {_one_line(error)}.") from error
 
 
 def _rows(batch: Any) -> list[dict[str, Any]]:

@@ -139,7 +139,9 @@ def _headline(run: Run, summary: Summary) -> Html:
     created = run.plan.get("created")
     when = f"{datetime.fromtimestamp(created, UTC):%Y-%m-%d %H:%M} UTC" if isinstance(created, int | float) else ""
     problems = len(suite.get("problems") or []) or max((c.problems for c in summary.cells), default=0)
-    facts = [f"{problems} problems", f"{len(summary.cells)} systems", f"{len(run.rows):,} trials", when]
+    status = run.plan.get("status")
+    partial = f"the run is {status}, so this is a part of it" if status not in (None, "done", "running") else ""
+    facts = [f"{problems} problems", f"{len(summary.cells)} systems", f"{len(run.rows):,} trials", when, partial]
     return join(
         [
             tag("h1", f"{suite.get('name') or 'run'}: what was solved, and at what cost"),

@@ -239,6 +239,7 @@ def reproduction(run: Run, summary: Summary) -> Html:
             ["suite", f"{_text(suite.get('name'))}, {len(suite.get('problems') or [])} problems"],
             ["suite digest", _code(suite.get("digest"))],
             ["isolation", _text(plan.get("isolation"))],
+            ["status", _text(plan.get("status"))],
             ["versions", ", ".join(f"{k} {v}" for k, v in (plan.get("versions") or {}).items()) or words.NA],
             ["hardware", "; ".join(_card(card) for card in part.hardware.values()) or words.NA],
             [

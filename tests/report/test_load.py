@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,26 @@ def test_tables_may_be_folders_of_parts(tmp_path: Path, plain_run: Path) -> None
     assert [known(row) for row in parts.rows] == [known(row) for row in whole.rows]
     assert parts.summary() == whole.summary()
     assert list(parts.steps(("cell", "key"))) == list(whole.steps(("cell", "key")))
+
+
+def test_tables_may_be_elsewhere(tmp_path: Path, plain_run: Path) -> None:
+    folder, bucket = tmp_path / "run", tmp_path / "bucket"
+    folder.mkdir()
+    bucket.mkdir()
+    plan = json.loads((plain_run / "plan.json").read_text())
+    plan["config"] = {"run": {"results_uri": bucket.as_uri()}}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(ReportError, match=r"no results\.parquet"):
+        load_run(folder)
+    for name in ("results", "steps"):
+        shutil.copy(plain_run / f"{name}.parquet", bucket)
+    away, here = load_run(folder), load_run(plain_run)
+    assert away.rows == here.rows
+    assert away.count_steps() == here.count_steps() > 0
+    plan["config"] = {"run": {"results_uri": "nosuch://bucket"}}
+    (folder / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(ReportError, match="cannot be read"):
+        load_run(folder)
 
 
 def test_a_run_without_steps_has_none(tmp_path: Path, plain_run: Path) -> None:
