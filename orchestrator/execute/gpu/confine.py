@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +18,7 @@ from typing import Final
 from orchestrator.execute.sandbox import capabilities, landlock, namespaces, rlimits, seccomp
 from orchestrator.execute.sandbox.process import die_with_parent, no_new_privileges
 
-__all__ = ["TIERS", "Bounds", "confine", "enter", "missing", "probe", "seal"]
+__all__ = ["TIERS", "Bounds", "card_nodes", "confine", "enter", "missing", "probe", "seal"]
 
 TIERS: Final = ("root", "spaces", "bare")
 _SPACES: Final = namespaces.USER | namespaces.PID | namespaces.IPC | namespaces.NETWORK | namespaces.UTS
@@ -34,6 +35,7 @@ _SYSTEM: Final = (
 )
 _NODES: Final = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 _CARD_NODES: Final = "/dev/nvidia*"
+_ONE_CARD: Final = re.compile(r"/dev/nvidia[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,24 @@ class Bounds:
     """An empty folder on which a private file tree is built."""
     read: tuple[str, ...] = ()
     """Files and folders to read beside the system's and the interpreter's."""
+    nodes: tuple[str, ...] = ()
+    """Device nodes of the leased card and its driver; other cards' are not among them."""
     hidden: tuple[str, ...] = ()
     """Folders beneath readable ones that are not."""
     file_bytes: int = 1 << 30
     open_files: int = 4096
     data_bytes: int | None = None
     scratch_bytes: int = 1 << 30
+
+
+def card_nodes(minor: int | None) -> list[str]:
+    """Device nodes that a program on the card of this minor number needs; none without a card.
+
+    Those of other cards are left out: a program must not reach its neighbours, nor wait for their start.
+    """
+    if minor is None:
+        return []
+    return sorted(n for n in glob.glob(_CARD_NODES) if n == f"/dev/nvidia{minor}" or not _ONE_CARD.fullmatch(n))
 
 
 def missing() -> list[str]:
@@ -120,7 +134,7 @@ def confine(tier: str, bounds: Bounds) -> None:
     Raises:
         OSError: the kernel refused a part.
     """
-    devices = [*glob.glob(_CARD_NODES), *_NODES]
+    devices = [*bounds.nodes, *_NODES]
     readable = _readable(bounds)
     if tier == "root":
         namespaces.private_root(

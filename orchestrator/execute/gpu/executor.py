@@ -24,6 +24,7 @@ __all__ = ["GpuExecutor", "GpuExecutorSettings"]
 
 _HOST_MEMORY: Final = 1 << 30
 """Without a card, sizes are chosen as for one of this much memory."""
+_CONTEXTS_BYTES: Final = 3 << 29
 _HOST_SCALE: Final = 1 / 256
 """Without a card, timed shapes are this share of their usual work: times there say nothing of a card."""
 _REFERENCE_DIALECTS: Final = ("torch", "cupy", "triton", "cuda")
@@ -45,7 +46,9 @@ class GpuExecutor:
         self._watch = CardWatch(settings.gpu_uuid) if settings.device == "gpu" else None
         self._session = Session(settings, self._watch)
         total = self._watch.total_bytes if self._watch is not None else _HOST_MEMORY
-        self._memory = min(total, settings.memory_cap_bytes or total)
+        self._allowed = min(total, settings.memory_cap_bytes or total)
+        # Contexts of candidates, reference and referee need room beside the arrays.
+        self._memory = self._allowed - min(_CONTEXTS_BYTES, self._allowed // 5) if self._watch else self._allowed
         self._ceilings: dict[tuple[str, str, float], dict[str, Any]] = {}
 
     @property
@@ -139,7 +142,7 @@ class GpuExecutor:
         feedback = job.tests == "feedback"
         lines = finding.lines
         if feedback and finding.verdict is Verdict.PASSED and measures is not None:
-            lines = findings.measured_lines(measures, self._settings.memory_cap_bytes or self._memory)
+            lines = findings.measured_lines(measures, self._allowed)
         return Execution(
             verdict=finding.verdict,
             reason=finding.reason,

@@ -48,6 +48,7 @@ class CardWatch:
         self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid) if uuid else pynvml.nvmlDeviceGetHandleByIndex(0)
         self.uuid = str(pynvml.nvmlDeviceGetUUID(self._handle))
         self.name = str(pynvml.nvmlDeviceGetName(self._handle))
+        self.minor = int(pynvml.nvmlDeviceGetMinorNumber(self._handle))
         self.total_bytes = int(pynvml.nvmlDeviceGetMemoryInfo(self._handle).total)
 
     def used(self) -> int:

@@ -147,9 +147,16 @@ class Peer:
         self._orders[flags.PREPARE] = self._number
         self._await(flags.READY)
 
-    def go(self, finish: Callable[[], object]) -> float:
-        """Make the call and return the seconds until ``finish`` (run here when it says it is done) returned."""
+    def go(self, finish: Callable[[], object], begin: Callable[[], object] | None = None) -> float:
+        """Make the call and return the seconds from before ``begin`` until after ``finish``.
+
+        Args:
+            finish: run here when the candidate says that it is done.
+            begin: run here before the candidate is told to go.
+        """
         began = time.perf_counter_ns()
+        if begin is not None:
+            begin()
         self._orders[flags.GO] = self._number
         self._await(flags.DONE)
         finish()

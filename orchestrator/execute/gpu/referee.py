@@ -12,6 +12,7 @@ import select
 import socket
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -182,7 +183,9 @@ class Referee:
         self._warmed = (opened.key, opened.scale)
         self.card.empty_pools()
         arrangement = arrangement_of(opened.problem, shape, opened.dtype)
-        self._fill(self._mine, arrangement, self._draw(shape))
+        values = self._draw(shape)
+        self._fill(self._mine, arrangement, values)
+        del values
         poisons = self._poison(self._mine, arrangement)
         self._copy_out(self._mine, arrangement)
         want = [self._mine.view(slot) for slot in arrangement.outputs]
@@ -214,11 +217,10 @@ class Referee:
         values = self._draw(shape)
         self._bind(opened.reference, arrangement, shape, values, (opened.dialect, opened.source))
         self._fill(self._mine, arrangement, values)
-        del values
         times, touches = [], []
         for number in range(4):
-            touches.append(self._timed_call(opened.reference, self._mine, arrangement, touch=True))
-            times.append(self._timed_call(opened.reference, self._mine, arrangement))
+            touches.append(self._timed_call(opened.reference, self._mine, arrangement, values, touch=True))
+            times.append(self._timed_call(opened.reference, self._mine, arrangement, values))
             if number and times[-1] > 0.2:
                 break
         return sorted(times[1:])[(len(times) - 1) // 2] - sorted(touches)[len(touches) // 2]
@@ -321,15 +323,15 @@ class Referee:
                     self._bind(opened.reference, arrangement, shape, values, (opened.dialect, opened.source))
                 self._bind(peer, arrangement, shape, values, (message["dialect"], source))
                 bound = numbers
-            self._fill(self._mine, arrangement, values)
-            self._fill(self._theirs, arrangement, values)
-            del values
+            for buffers in (self._mine, self._theirs):
+                self._paint(buffers, arrangement)
+                poisons = self._poison(buffers, arrangement)
             at = time.monotonic()
             with _reference_guard():
-                touch = self._timed_call(opened.reference, self._mine, arrangement, touch=True)
-                reference = self._timed_call(opened.reference, self._mine, arrangement)
-            poisons = self._poison(self._theirs, arrangement)
-            candidate = self._timed_call(peer, self._theirs, arrangement, poisoned=True)
+                touch = self._timed_call(opened.reference, self._mine, arrangement, values, touch=True)
+                reference = self._timed_call(opened.reference, self._mine, arrangement, values)
+            candidate = self._timed_call(peer, self._theirs, arrangement, values)
+            del values
             self._check_guards(arrangement)
             want = [self._mine.view(slot) for slot in arrangement.outputs]
             mismatch = compare(self._snapshots(arrangement), want, tolerance, poisons, _SLACK)
@@ -377,11 +379,14 @@ class Referee:
 
     def _fill(self, buffers: Buffers, arrangement: Arrangement, values: Any) -> None:
         """Write the inputs and the guard bands."""
-        for host in (False, True):
-            paint_guards(buffers.arena(host), arrangement.guards(host))
+        self._paint(buffers, arrangement)
         for slot, value in zip(arrangement.inputs, values, strict=True):
             if slot is not None:
                 buffers.view(slot).copy_(value)
+
+    def _paint(self, buffers: Buffers, arrangement: Arrangement) -> None:
+        for host in (False, True):
+            paint_guards(buffers.arena(host), arrangement.guards(host))
 
     def _poison(self, buffers: Buffers, arrangement: Arrangement) -> list[float]:
         self._draws += 1
@@ -389,15 +394,31 @@ class Referee:
         return [poison(buffers.view(slot), salt) for slot in arrangement.outputs]
 
     def _timed_call(
-        self, peer: Peer, buffers: Buffers, arrangement: Arrangement, touch: bool = False, poisoned: bool = False
+        self, peer: Peer, buffers: Buffers, arrangement: Arrangement, values: Sequence[Any], touch: bool = False
     ) -> float:
-        """Seconds from "go" until this process's own copy of the output is complete, caches cold."""
-        if not poisoned:
-            self._poison(buffers, arrangement)
+        """Seconds from the first byte of input until this process's own copy of the output is complete.
+
+        The inputs arrive and the cache is flushed with the clock running: whoever watches for fresh inputs and
+        computes ahead of the call is charged for it. An empty call pays for both as well, so they cancel.
+        """
         self._snapshots(arrangement)
-        self.card.flush()
+        self.card.synchronize()
+
+        def hand_over() -> None:
+            for slot, value in zip(arrangement.inputs, values, strict=True):
+                if slot is not None:
+                    buffers.view(slot).copy_(value)
+            self.card.flush()
+
+        def hand_over_staged() -> None:
+            # What is staged must lie in shared memory before the candidate fetches it.
+            hand_over()
+            peer.ready(touch)
+
+        if self._mine.staging:
+            return peer.go(lambda: self._copy_out(buffers, arrangement), hand_over_staged)
         peer.ready(touch)
-        return peer.go(lambda: self._copy_out(buffers, arrangement))
+        return peer.go(lambda: self._copy_out(buffers, arrangement), hand_over)
 
     def _copy_out(self, buffers: Buffers, arrangement: Arrangement) -> None:
         for slot, target in zip(arrangement.outputs, self._snapshots(arrangement), strict=True):

@@ -12,7 +12,7 @@ from typing import Any, Final
 from orchestrator.core.execution import Job
 from orchestrator.core.problems import GpuTests, Problem
 from orchestrator.execute.gpu import wire
-from orchestrator.execute.gpu.confine import TIERS
+from orchestrator.execute.gpu.confine import TIERS, card_nodes
 from orchestrator.execute.gpu.family import Child, Ending, Family, FamilyError
 from orchestrator.execute.gpu.nvml import CardWatch, Sample
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
@@ -294,6 +294,7 @@ class Session:
     def _bounds(self) -> dict[str, Any]:
         return {
             "read": self._family.readable,
+            "nodes": card_nodes(self._watch.minor if self._watch is not None else None),
             "hidden": self._family.hidden,
             "file_bytes": 1 << 30,
             "open_files": 4096,

@@ -41,7 +41,7 @@ def main(fd: int) -> None:
     config, _ = wire.receive(control)
     began = time.perf_counter()
     failed = _preload(config["modules"])
-    bounds = Bounds(config["folder"], config["root_at"], tuple(config["read"]), tuple(config["hidden"]))
+    bounds = Bounds(config["folder"], config["root_at"], read=tuple(config["read"]), hidden=tuple(config["hidden"]))
     tiers = {tier: confine.probe(tier, bounds) for tier in confine.TIERS}
     process.subreaper()
     gc.collect()
@@ -179,6 +179,7 @@ def _child(request: dict[str, Any], fds: list[int]) -> None:
             folder=bounds["folder"],
             root_at=bounds["root_at"],
             read=tuple(bounds["read"]),
+            nodes=tuple(bounds["nodes"]),
             hidden=tuple(bounds["hidden"]),
             file_bytes=bounds["file_bytes"],
             open_files=bounds["open_files"],
