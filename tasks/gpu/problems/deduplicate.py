@@ -73,7 +73,7 @@ import cupy as cp
 def solve(keys, values, out):
     unique, first, count = out
     # CuPy's sort is stable, so the first of equal keys is the first row.
-    order = cp.argsort(keys, kind="stable")
+    order = cp.argsort(keys)
     ordered = keys[order]
     starts = cp.ones(keys.size, dtype=bool)
     starts[1:] = ordered[1:] != ordered[:-1]

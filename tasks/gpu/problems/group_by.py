@@ -66,10 +66,10 @@ def solve(keys, values, groups, out):
     count, mean, largest = out
     count[...] = cp.bincount(keys, minlength=groups)
     mean[...] = cp.bincount(keys, weights=values, minlength=groups) / cp.maximum(count, 1)
-    # By value, then stably by key: each group's largest value is its last. (CuPy's atomic maximum of doubles
-    # goes through float32.)
+    # By value, then by key: each group's largest value is its last, since CuPy sorts stably. (Its atomic maximum
+    # of doubles goes through float32.)
     order = cp.argsort(values)
-    order = order[cp.argsort(keys[order], kind="stable")]
+    order = order[cp.argsort(keys[order])]
     last = cp.maximum(cp.cumsum(count) - 1, 0)
     largest[...] = cp.where(count > 0, values[order[last]], 0)
 """

@@ -58,6 +58,8 @@ def cupy_over_numpy() -> dict[str, types.ModuleType]:
 
     cupy = types.ModuleType("cupy")
     cupy.__getattr__ = lambda name: getattr(np, name)  # type: ignore[method-assign]
+    # CuPy's sort is always stable; NumPy's only when asked.
+    cupy.argsort = lambda a, axis=-1: np.argsort(a, axis=axis, kind="stable")  # type: ignore[attr-defined]
     cupyx = types.ModuleType("cupyx")
     cupyx.scatter_add = np.add.at  # type: ignore[attr-defined]
     cupyx.scatter_max = np.maximum.at  # type: ignore[attr-defined]
