@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from orchestrator.core.summary import Summary
 from orchestrator.journal.store import Journal
 from orchestrator.plan.model import Plan
-from orchestrator.track.metrics import cell_metrics, progress_metrics
+from orchestrator.report import Run, load_run, main_plots_png
+from orchestrator.track.cards import Cards
+from orchestrator.track.description import cell_description, sweep_description, trials_table
+from orchestrator.track.metrics import cell_metrics, progress_metrics, sweep_progress_metrics
+from orchestrator.track.mlflow_traces import TraceWriter
 from orchestrator.track.mlflow_tracker import (
     Dataset,
     TrackedCell,
@@ -21,11 +28,18 @@ from orchestrator.track.mlflow_tracker import (
     default_uri,
 )
 from orchestrator.track.progress import Progress
+from orchestrator.track.traces import STEP_COLUMNS, TokenRates, Trace, TrialKey, build_trace, choose_trials
 
 __all__ = ["Tracking"]
 
 PROGRESS_S: Final = 5.0
 """Between two points of a progress metric: a point costs MLflow a few milliseconds."""
+
+TRACES_S: Final = 5.0
+TRACES_SHARE: Final = 0.02
+"""How long the traces of a run may take at its end: so many seconds, or this share of the run if that is more."""
+TRACES_READ: Final = 200
+"""Traces whose texts are in memory at once: a few MB."""
 
 RUNS_KEY: Final = "mlflow"
 
@@ -39,6 +53,9 @@ class Tracking:
         self.uri = self._config.uri or default_uri(Path.cwd())
         self._tracker: Tracker | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._progress: Progress | None = None
+        self._record: Mapping[str, Any] = {}
+        self._step = 0
         self.failure: str | None = None
         """One sentence when something could not be written."""
 
@@ -56,6 +73,7 @@ class Tracking:
         """Create the runs, or take up those of the sweep that is resumed."""
         if not self.enabled:
             return
+        self._record = record
         loop = asyncio.get_running_loop()
         known = await journal.meta(RUNS_KEY)
         local = self.uri.startswith("sqlite:")
@@ -73,21 +91,32 @@ class Tracking:
     def watch(self, progress: Progress) -> None:
         """Log progress over time from now on."""
         if self._tracker is not None:
+            self._progress = progress
             self._watcher = asyncio.create_task(self._watch(self._tracker, progress))
 
     async def finish(self, summary: Summary, files: Sequence[Path], *, status: str, isolation: str) -> None:
-        """Log the final metrics and files and wait until they are written."""
+        """Log the final metrics, files and traces and wait until they are written.
+
+        The results are on disk by now: what goes wrong here ends up in :attr:`failure` and nowhere else.
+        """
         if self._tracker is None:
             return
         tracker = self._tracker
         if self._watcher is not None:
             self._watcher.cancel()
+        if self._progress is not None:
+            self._log_progress(tracker, self._progress)
         for cell in summary.cells:
             tracker.metrics(cell.id, cell_metrics(cell))
-        tracker.parent_tags({"isolation": isolation, "synthetic": str(summary.synthetic).lower()})
+            tracker.tags(cell.id, {"mlflow.note.content": cell_description(cell)})
+        ended = {"isolation": isolation, "status": str(self._record.get("status", status.lower()))}
+        ended |= {"synthetic": str(summary.synthetic).lower(), "mlflow.note.content": sweep_description(summary)}
+        tracker.tags(None, ended)
         tracker.artifacts([file for file in files if file.exists()])
-        tracker.finish(status=status)
-        self.failure = await asyncio.to_thread(tracker.close)
+        with TemporaryDirectory() as folder:
+            trouble = await asyncio.to_thread(self._log_trials, tracker, Path(folder))
+            tracker.finish(status=status)
+            self.failure = await asyncio.to_thread(tracker.close) or trouble
         self._tracker = None
 
     async def close(self) -> None:
@@ -100,19 +129,67 @@ class Tracking:
             self._tracker = None
 
     async def _watch(self, tracker: Tracker, progress: Progress) -> None:
-        step = 0
+        # Only cards that this machine's programs run on: those of other nodes are not seen from here.
+        on_card = any(cell.needs_gpu for cell in self._plan.cells)
+        cards = await asyncio.to_thread(Cards) if on_card else None
         while True:
+            self._log_progress(tracker, progress)
+            if cards:
+                tracker.metrics(None, await asyncio.to_thread(cards.metrics), step=self._step)
             await asyncio.sleep(PROGRESS_S)
-            step += 1
-            for cell in progress.cells:
-                tracker.metrics(cell.id, progress_metrics(cell), step=step)
-            tracker.metrics(None, {"progress_done": progress.done, "progress_planned": progress.planned}, step=step)
+
+    def _log_progress(self, tracker: Tracker, progress: Progress) -> None:
+        self._step += 1
+        for cell in progress.cells:
+            tracker.metrics(cell.id, progress_metrics(cell), step=self._step)
+        tracker.metrics(None, sweep_progress_metrics(progress), step=self._step)
+
+    def _log_trials(self, tracker: Tracker, folder: Path) -> str | None:
+        """Hand over plots, tables of trials and traces. Returns what could not be made, in one sentence."""
+        try:
+            run = load_run(self._plan.run_dir)
+            tracker.artifacts(main_plots_png(self._plan.run_dir, folder), "plots")
+        except Exception as error:  # noqa: BLE001 - a chart that cannot be drawn fails no run
+            return f"MLflow got no plots and no traces: {error}"
+        rows: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for row in run.rows:
+            rows[row["cell"]].append(row)
+        for cell, trials in rows.items():
+            tracker.text(cell, "trials.json", json.dumps(trials_table(trials)))
+        if chosen := choose_trials(run.rows, self._config.traces):
+            elapsed = self._progress.elapsed_s if self._progress is not None else 0.0
+            seconds = max(TRACES_S, TRACES_SHARE * elapsed)
+            traces = self._traces(run, chosen)
+            tracker.call(TraceWriter(traces, self.uri, chosen=len(chosen), seconds=seconds))
+        return None
+
+    def _traces(self, run: Run, chosen: Sequence[TrialKey]) -> Iterator[Trace]:
+        wanted = set(chosen)
+        rows = {key: row for row in run.rows if (key := _key(row["cell"], row)) in wanted}
+        prompts = {cell.id: cell.config.prompt.system for cell in self._plan.cells if cell.generates}
+        models = {str(cell["id"]): cell.get("model_id") for cell in self._record["cells"]}
+        prices = {price["model"]: _rates(price) for price in self._record["prices"]}
+        for start in range(0, len(chosen), TRACES_READ):
+            keys = chosen[start : start + TRACES_READ]
+            for key, steps in zip(keys, _read_steps(run, keys), strict=True):
+                rates = prices.get(models.get(key[0]))
+                yield build_trace(rows[key], steps, system_prompt=prompts.get(key[0], ""), rates=rates)
 
     def _sweep(self, record: Mapping[str, Any]) -> TrackedSweep:
-        tags = {
+        common = {
             "run_id": str(record["run_id"]),
             "sweep": str(record["sweep"]),
             "git_commit": str(record["git_commit"] or "unknown"),
+            # What MLflow's own columns Source, Version and User show.
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.name": str(record["command"]),
+            **_user(),
+        }
+        if record["git_commit"]:
+            common["mlflow.source.git.commit"] = str(record["git_commit"]).removesuffix("-dirty")
+        tags = {
+            **common,
+            "level": "sweep",
             "synthetic": str(self._plan.synthetic).lower(),
             "plan_digest": self._plan.digest,
             "run_dir": str(self._plan.run_dir),
@@ -127,30 +204,65 @@ class Tracking:
             "budget_usd": str(self._plan.config.budget.usd),
         }
         return TrackedSweep(
-            name=str(record["run_id"]),
+            name=_name(str(record["run_id"]), self._plan.synthetic),
             tags=tags,
             params=params,
-            cells=[self._cell(cell) for cell in record["cells"]],
-            dataset=Dataset(
-                name=str(record["suite"]["name"]),
-                digest=str(record["suite"]["digest"]),
-                problems=len(record["suite"]["problems"]),
-                source=f"tasks:{record['suite']['name']}",
-            ),
+            cells=[self._cell(cell, common) for cell in record["cells"]],
         )
 
-    @staticmethod
-    def _cell(cell: Mapping[str, Any]) -> TrackedCell:
+    def _cell(self, cell: Mapping[str, Any], common: Mapping[str, str]) -> TrackedCell:
         names = ("system", "model", "model_id", "effort", "suite", "hardware", "samples", "turns", "feedback")
         params = {name: str(cell[name]) for name in names if cell.get(name) is not None}
+        planned = next(each for each in self._plan.cells if each.id == cell["id"])
+        suite = self._plan.suite(planned)
         params |= {f"axis.{key}": json.dumps(value) for key, value in cell["axes"].items() if key not in params}
         return TrackedCell(
             id=str(cell["id"]),
+            name=_name(str(cell["id"]), bool(cell["synthetic"])),
             params={**params, "max_tokens": str(cell["max_tokens"]), "planned": str(cell["planned"])},
             tags={
+                **common,
+                "level": "cell",
                 "cell": str(cell["id"]),
                 "system": str(cell["system"]),
                 "synthetic": str(bool(cell["synthetic"])).lower(),
                 "stand_in": str(bool(cell["stand_in"])).lower(),
             },
+            dataset=Dataset(suite.name, suite.digest, len(planned.problems), f"tasks:{suite.name}"),
         )
+
+
+def _read_steps(run: Run, keys: Sequence[TrialKey]) -> list[list[dict[str, Any]]]:
+    """The steps of each of these trials."""
+    found: dict[TrialKey, list[dict[str, Any]]] = {key: [] for key in keys}
+    light = enumerate(run.steps(("cell", "problem", "sample")))
+    positions = [i for i, step in light if any(_key(cell, step) in found for cell in step["cell"])]
+    for step in run.steps(STEP_COLUMNS, positions):
+        for cell in step["cell"]:
+            if (key := _key(cell, step)) in found:
+                found[key].append(step)
+    return [found[key] for key in keys]
+
+
+def _key(cell: str, row: Mapping[str, Any]) -> TrialKey:
+    return (cell, str(row["problem"]), int(row["sample"]))
+
+
+def _name(name: str, synthetic: bool) -> str:
+    """What lists of runs show: nobody may take a rehearsal for a result there."""
+    return f"{name} (synthetic)" if synthetic else name
+
+
+def _rates(price: Mapping[str, Any]) -> TokenRates | None:
+    names = ("input_per_mtok", "output_per_mtok", "cache_read_per_mtok", "cache_write_per_mtok")
+    if price.get(names[0]) is None:
+        return None
+    return TokenRates(*(float(price.get(name) or 0.0) for name in names))
+
+
+def _user() -> dict[str, str]:
+    try:
+        return {"mlflow.user": getpass.getuser()}
+    except (KeyError, OSError):
+        # A container's user may have no name.
+        return {}

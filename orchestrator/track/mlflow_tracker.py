@@ -6,6 +6,7 @@ tried again until it goes through or the time allowed at the end is over.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import queue
@@ -33,25 +34,19 @@ __all__ = [
 MOST_PARAMETERS: Final = 100
 """MLflow's limit for one batch."""
 MOST_METRICS: Final = 1000
+MOST_TAGS: Final = 100
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 20.0
 AT_END_S: Final = 660.0
 """How long the end of a run waits for a tracking server that is away: ten minutes and a bit."""
+REFUSED: Final = frozenset({400, 401, 403, 404, 501})
+"""Status codes of answers that stay the same however often one asks."""
 
 logger = logging.getLogger(__name__)
 
 
 class TrackingUnreachable(Exception):
     """The tracking server does not answer; found before anything is spent."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrackedCell:
-    """A cell as MLflow sees it."""
-
-    id: str
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +60,17 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackedCell:
+    """A cell as MLflow sees it."""
+
+    id: str
+    name: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    dataset: Dataset
+
+
+@dataclass(frozen=True, slots=True)
 class TrackedSweep:
     """A sweep as MLflow sees it."""
 
@@ -72,7 +78,6 @@ class TrackedSweep:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     cells: Sequence[TrackedCell]
-    dataset: Dataset
 
 
 def default_uri(folder: Path) -> str:
@@ -81,7 +86,10 @@ def default_uri(folder: Path) -> str:
 
 
 def check_reachable(uri: str, *, timeout_s: float = 5.0) -> None:
-    """Ask a tracking server whether it is there.
+    """Ask a tracking server whether it is there and lets this user in.
+
+    Who the user is comes from the environment (``MLFLOW_TRACKING_USERNAME`` and ``MLFLOW_TRACKING_PASSWORD``, or
+    ``MLFLOW_TRACKING_TOKEN``) or from MLflow's own credentials file, never from a configuration.
 
     Raises:
         TrackingUnreachable: one sentence with the address and what was wrong.
@@ -99,6 +107,25 @@ def check_reachable(uri: str, *, timeout_s: float = 5.0) -> None:
         ) from error
     if answer.status_code >= 500:
         raise TrackingUnreachable(f"tracking.uri={uri} answers with status {answer.status_code}; check the server")
+    _check_access(uri)
+
+
+def _check_access(uri: str) -> None:
+    _quieten()
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+    except MlflowException as error:
+        if _status(error) not in (401, 403):
+            raise TrackingUnreachable(
+                f"tracking.uri={uri} is no MLflow server that works: {_line(error)}"
+            ) from error
+        raise TrackingUnreachable(
+            f"tracking.uri={uri} refuses the user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or"
+            " MLFLOW_TRACKING_TOKEN, in the environment"
+        ) from error
 
 
 @dataclass(slots=True)
@@ -112,10 +139,7 @@ class Tracker:
 
     def __init__(self, uri: str, experiment: str, *, artifact_root: Path | None) -> None:
         """``artifact_root`` is where a local store keeps artifacts; None leaves it to the server."""
-        # No figure of a user's sweep goes to anyone but the store that was named.
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # Retries are ours: MLflow's own block a call for minutes with nothing said.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        _quieten()
         self.uri = uri
         self._experiment = experiment
         self._artifact_root = artifact_root
@@ -123,6 +147,7 @@ class Tracker:
         self._queue: queue.SimpleQueue[Callable[[MlflowClient], None] | None] = queue.SimpleQueue()
         self._give_up_at: float | None = None
         self._failure: str | None = None
+        self._over = False
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         self._thread.start()
 
@@ -143,18 +168,22 @@ class Tracker:
         stamp = _now()
         self._put(lambda client: self._log(client, cell, values, stamp, step))
 
-    def parent_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags on the parent run."""
-        self._put(lambda client: [client.set_tag(self._runs.parent, k, v) for k, v in tags.items()] and None)
+    def tags(self, cell: str | None, tags: Mapping[str, str]) -> None:
+        """Set tags on a cell's run (None: on the parent)."""
+        self._put(lambda client: self._log_tags(client, self._run(cell), tags))
 
     def artifacts(self, files: Sequence[Path], folder: str | None = None) -> None:
         """Attach files to the parent run."""
 
-        def attach(client: MlflowClient) -> None:
-            for file in files:
-                client.log_artifact(self._runs.parent, str(file), folder)
+        def attach(file: Path) -> Callable[[MlflowClient], None]:
+            return lambda client: client.log_artifact(self._runs.parent, str(file), folder)
 
-        self._put(attach)
+        for file in files:
+            self._put(attach(file))
+
+    def text(self, cell: str, name: str, text: str) -> None:
+        """Attach a text to a cell's run as a file called ``name``."""
+        self._put(lambda client: client.log_text(self._run(cell), text, name))
 
     def call(self, work: Callable[[MlflowClient, str, Mapping[str, str]], None]) -> None:
         """Do something else in order: ``work(client, parent run id, child run ids by cell)``."""
@@ -189,7 +218,7 @@ class Tracker:
             logging.getLogger(name).setLevel(logging.WARNING)
         client: MlflowClient | None = None
         while (work := self._queue.get()) is not None:
-            if self._failure is not None:
+            if self._over:
                 continue
             pause = FIRST_RETRY_S
             while True:
@@ -198,8 +227,14 @@ class Tracker:
                     work(client)
                     break
                 except Exception as error:  # noqa: BLE001 - any failure of a remote store is tried again
-                    if self._give_up_at is not None and time.monotonic() > self._give_up_at:
-                        self._failure = f"MLflow at {self.uri} could not be written: {_line(error)}"
+                    refused = _refused(error)
+                    late = self._give_up_at is not None and time.monotonic() > self._give_up_at
+                    if refused or late:
+                        # What is refused is left out and the rest goes on; without runs there is no rest.
+                        self._over = late or not self._runs.parent
+                        self._failure = self._failure or (
+                            f"MLflow at {self.uri} could not be written: {_line(error)}"
+                        )
                         break
                     logger.warning("MLflow at %s: %s; trying again", self.uri, _line(error))
                     time.sleep(pause)
@@ -221,15 +256,16 @@ class Tracker:
             parent = client.create_run(experiment, start_time=_now(), tags=dict(sweep.tags), run_name=sweep.name)
             self._runs.parent = parent.info.run_id
             self._log_params(client, self._runs.parent, sweep.params)
-            self._log_dataset(client, self._runs.parent, sweep.dataset)
+            for dataset in {cell.dataset.digest: cell.dataset for cell in sweep.cells}.values():
+                self._log_dataset(client, self._runs.parent, dataset)
         for cell in sweep.cells:
             if cell.id in self._runs.children:
                 continue
-            child_tags = {**sweep.tags, **cell.tags, "mlflow.parentRunId": self._runs.parent}
-            child = client.create_run(experiment, start_time=_now(), tags=child_tags, run_name=cell.id)
+            child_tags = {**cell.tags, "mlflow.parentRunId": self._runs.parent}
+            child = client.create_run(experiment, start_time=_now(), tags=child_tags, run_name=cell.name)
             self._runs.children[cell.id] = child.info.run_id
             self._log_params(client, child.info.run_id, cell.params)
-            self._log_dataset(client, child.info.run_id, sweep.dataset)
+            self._log_dataset(client, child.info.run_id, cell.dataset)
         remember({"uri": self.uri, "parent": self._runs.parent, "children": self._runs.children})
 
     def _experiment_id(self, client: MlflowClient) -> str:
@@ -239,17 +275,29 @@ class Tracker:
         location = None
         if self._artifact_root is not None:
             location = (self._artifact_root / self._experiment).absolute().as_uri()
-        return str(client.create_experiment(self._experiment, artifact_location=location))
+        tags = {"made_by": "orchestrator", "mlflow.experimentKind": "genai_development"}
+        return str(client.create_experiment(self._experiment, artifact_location=location, tags=tags))
 
     def _log(
         self, client: MlflowClient, cell: str | None, values: Mapping[str, float], stamp: int, step: int
     ) -> None:
         from mlflow.entities import Metric
 
-        run = self._runs.parent if cell is None else self._runs.children[cell]
+        run = self._run(cell)
         metrics = [Metric(key, float(value), stamp, step) for key, value in values.items()]
         for start in range(0, len(metrics), MOST_METRICS):
             client.log_batch(run, metrics=metrics[start : start + MOST_METRICS])
+
+    def _run(self, cell: str | None) -> str:
+        return self._runs.parent if cell is None else self._runs.children[cell]
+
+    @staticmethod
+    def _log_tags(client: MlflowClient, run: str, values: Mapping[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        tags = [RunTag(key, value) for key, value in values.items()]
+        for start in range(0, len(tags), MOST_TAGS):
+            client.log_batch(run, tags=tags[start : start + MOST_TAGS])
 
     @staticmethod
     def _log_params(client: MlflowClient, run: str, values: Mapping[str, str]) -> None:
@@ -261,8 +309,6 @@ class Tracker:
 
     @staticmethod
     def _log_dataset(client: MlflowClient, run: str, dataset: Dataset) -> None:
-        import json
-
         from mlflow.entities import Dataset as MlflowDataset
         from mlflow.entities import DatasetInput, InputTag
 
@@ -275,6 +321,31 @@ class Tracker:
             profile=json.dumps({"num_rows": dataset.problems}),
         )
         client.log_inputs(run, datasets=[DatasetInput(entity, [InputTag("mlflow.data.context", "evaluation")])])
+
+
+def _quieten() -> None:
+    # No figure of a user's sweep goes to anyone but the store that was named.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # Retries are ours: MLflow's own block a call for minutes with nothing said.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+
+
+def _status(error: Any) -> int:
+    """The HTTP status of an ``MlflowException``, also where no HTTP was involved."""
+    return int(error.get_http_status_code())
+
+
+def _refused(error: Exception) -> bool:
+    """Whether trying again cannot help."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return _status(error) in REFUSED
+    # A page that is no JSON comes from a proxy whose server is away.
+    if isinstance(error, json.JSONDecodeError):
+        return False
+    # What the client or a store of this kind cannot do, and files of ours that are not there.
+    return isinstance(error, NotImplementedError | TypeError | ValueError | KeyError | FileNotFoundError)
 
 
 def _now() -> int:

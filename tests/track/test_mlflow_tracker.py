@@ -24,8 +24,15 @@ SWEEP = TrackedSweep(
     name="run-1",
     tags={"synthetic": "true", "version.ray": "2"},
     params={f"p{n}": str(n) for n in range(150)},
-    cells=[TrackedCell("hybrid-sonnet", {"system": "hybrid"}, {"cell": "hybrid-sonnet"})],
-    dataset=Dataset("humaneval", "a" * 64, 164, "tasks:humaneval"),
+    cells=[
+        TrackedCell(
+            "hybrid-sonnet",
+            "hybrid-sonnet",
+            {"system": "hybrid"},
+            {"cell": "hybrid-sonnet"},
+            Dataset("humaneval", "a" * 64, 164, "tasks:humaneval"),
+        )
+    ],
 )
 
 
@@ -45,7 +52,7 @@ def test_a_sweep_is_a_parent_with_a_child_a_cell_and_can_be_taken_up_again(tmp_p
     tracker = Tracker(uri, "sweep", artifact_root=tmp_path / "mlartifacts")
     tracker.start(SWEEP, known=remembered[0], remember=remembered.append)
     tracker.metrics("hybrid-sonnet", {"pass_at_1": 0.75}, step=2)
-    tracker.parent_tags({"isolation": "full"})
+    tracker.tags(None, {"isolation": "full"})
     tracker.artifacts([file])
     tracker.finish(status="FINISHED")
     assert tracker.close() is None

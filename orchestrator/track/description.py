@@ -1,0 +1,78 @@
+"""What MLflow's page of a run says first: the results in a few lines of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from orchestrator.core.summary import CellSummary, Rate, Summary
+
+__all__ = ["TRIAL_COLUMNS", "cell_description", "sweep_description", "trials_table"]
+
+TRIAL_COLUMNS: Final = (
+    "problem", "sample", "verdict", "reason", "turns", "first_turn_verdict", "public_verdict", "execute_s",
+    "wall_s", "input_tokens", "output_tokens", "api_usd", "speedup",
+)  # fmt: skip
+MOST_TRIALS: Final = 5_000
+"""Rows of a cell's table: what MLflow's page still shows at once. All rows are in ``results.parquet``."""
+
+SYNTHETIC: Final = "**SYNTHETIC: no model was called. These figures are a rehearsal's and say nothing of a model.**"
+
+
+def sweep_description(summary: Summary) -> str:
+    """Markdown for the parent run: one line a cell, then the notes."""
+    lines = [SYNTHETIC, ""] if summary.synthetic else []
+    lines += [
+        "| cell | pass@1 | 95% | graded | $ per solved | median s |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {' | '.join(_row(cell))} |" for cell in summary.cells]
+    lines += ["", *(f"- {note}" for note in summary.notes)]
+    return "\n".join([*lines, "", "`report.html` under Artifacts has everything, `plots/` the main charts."])
+
+
+def cell_description(cell: CellSummary) -> str:
+    """Markdown for a cell's run: its rates and what its trials ended with."""
+    lines = [SYNTHETIC, ""] if cell.synthetic else []
+    named = {
+        "pass@1": cell.pass_at_1,
+        "solved at the first turn": cell.first_turn,
+        "repaired of those": cell.repaired,
+    }
+    named |= {f"pass@{k}": rate for k, rate in cell.pass_at_k.items()}
+    named |= {f"selected@{k} by public tests": rate for k, rate in cell.selected_at_k.items()}
+    lines += [f"- {name}: {_rate(rate)} ({_interval(rate)})" for name, rate in named.items() if rate is not None]
+    ended = ", ".join(f"{count} {verdict}" for verdict, count in sorted(cell.verdicts.items(), key=lambda v: -v[1]))
+    return "\n".join([*lines, f"- {ended}"]) if ended else "\n".join(lines)
+
+
+def trials_table(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """A cell's trials as MLflow shows a table, failures first: ``columns`` and ``data``."""
+    ordered = sorted(rows, key=lambda row: (row.get("verdict") == "passed", str(row["problem"]), row["sample"]))
+    filled = [name for name in TRIAL_COLUMNS if any(row.get(name) is not None for row in ordered)]
+    data: Sequence[list[Any]] = [[row.get(name) for name in filled] for row in ordered[:MOST_TRIALS]]
+    return {"columns": filled, "data": data}
+
+
+def _row(cell: CellSummary) -> list[str]:
+    seconds = cell.execute_s_median
+    return [
+        cell.id + (" *" if cell.synthetic else ""),
+        _rate(cell.pass_at_1),
+        _interval(cell.pass_at_1),
+        f"{cell.graded}/{cell.planned}",
+        "no model"
+        if cell.model is None
+        else "unknown"
+        if cell.usd_per_solved is None
+        else f"{cell.usd_per_solved:.4f}",
+        "-" if seconds is None else f"{seconds:.3g}",
+    ]
+
+
+def _rate(rate: Rate | None) -> str:
+    return "-" if rate is None else f"{rate.value:.1%}"
+
+
+def _interval(rate: Rate | None) -> str:
+    return "-" if rate is None else f"{rate.low:.1%} to {rate.high:.1%}"
