@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["canonical_json", "digest", "to_plain"]
+
+# Every step names itself by a digest, so these are asked first and by identity: most values are one of them.
+_PLAIN: Final = frozenset({type(None), str, bool, int, float})
 
 
 def to_plain(value: Any) -> Any:
@@ -20,18 +24,27 @@ def to_plain(value: Any) -> Any:
     Raises:
         TypeError: for anything that has no canonical form (sets, functions, tensors).
     """
-    if value is None or (isinstance(value, str | bool | int | float) and not isinstance(value, Enum)):
+    kind: type[object] = type(value)
+    if kind in _PLAIN:
         return value
+    names = _fields(kind)
+    if names is not None:
+        return {"!": kind.__name__, **{name: to_plain(getattr(value, name)) for name in names}}
     if isinstance(value, Enum):
         return value.value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"!": type(value).__name__, **fields}
+    if isinstance(value, str | bool | int | float):
+        return value
     if isinstance(value, Mapping):
         return {str(k): to_plain(v) for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [to_plain(v) for v in value]
     raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+@functools.cache
+def _fields(kind: type) -> tuple[str, ...] | None:
+    """The names of a dataclass's fields; None for any other type."""
+    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
 
 
 def canonical_json(value: Any) -> str:

@@ -78,6 +78,7 @@ class TrialTools:
         self.steps: list[dict[str, Any]] = []
         self.replies: list[Reply] = []
         self.executions: list[Execution] = []
+        self._extracted: tuple[Reply, Extraction] | None = None
         self._graded: dict[str, Execution] = {}
         self._public: dict[str, Verdict] = {}
 
@@ -143,7 +144,10 @@ class TrialTools:
         """Take the program from a reply."""
         if self._cell.replies is None:
             raise StepFailed(f"cell {self._cell.id} asks no model")
-        return self._cell.replies.extract(self.problem, reply)
+        # Asked twice for every reply, by the record and by the system, and parsing costs as much as journaling.
+        if self._extracted is None or self._extracted[0] is not reply:
+            self._extracted = (reply, self._cell.replies.extract(self.problem, reply))
+        return self._extracted[1]
 
     async def feedback(self, program: str, turn: int) -> Feedback:
         """Run a program on feedback tests (on the scoring tests where the cell is an oracle's)."""
