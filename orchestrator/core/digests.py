@@ -24,7 +24,7 @@ def to_plain(value: Any) -> Any:
     Raises:
         TypeError: for anything that has no canonical form (sets, functions, tensors).
     """
-    kind: type[object] = type(value)
+    kind: Any = type(value)
     if kind in _PLAIN:
         return value
     names = _fields(kind)
