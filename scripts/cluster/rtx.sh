@@ -13,7 +13,7 @@
 #
 # An hour costs your own electricity: the board power in conf/hardware/*.yaml times your tariff (rates.usd_per_kwh).
 # What ends it: `down`, or the end of ORCHESTRATOR_HOURS (default 12) on each machine, by a timer that only stops Ray.
-# Then:   python -m orchestrator +sweep=gpu cluster=address cluster.address=HEAD:6379 hardware=rtx4060
+# Then:   RAY_AUTH_MODE=token python -m orchestrator +sweep=gpu cluster=address cluster.address=HEAD:6379 hardware=rtx4060
 #
 # Ray's ports must be reachable between these machines and from nowhere else: the token keeps others from running code,
 # it does not encrypt. The dashboard listens on the head's loopback.
@@ -89,7 +89,7 @@ up() {
             ssh -o BatchMode=yes "${HOSTS[i]}" 'umask 077; mkdir -p ~/.ray; cat > ~/.ray/auth_token' <"$TOKEN"
         start "$i" "$address"
     done
-    echo "up: cluster.address=$address:$PORT, for $HOURS hours; to end it before: rtx.sh down $FILE"
+    echo "up: RAY_AUTH_MODE=token and cluster.address=$address:$PORT, for $HOURS hours; to end it: rtx.sh down $FILE"
 }
 
 start() { # INDEX HEAD_ADDRESS

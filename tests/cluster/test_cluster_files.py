@@ -1,4 +1,4 @@
-"""Cluster files: accepted by Ray's own schema, pinned, every machine with an owner, a deadline and an idle limit."""
+"""Cluster files: accepted by Ray's own schema, pinned, every machine with an owner, a deadline, an idle limit."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_bash_accepts_it(name: str) -> None:
 def test_workstations_start_with_token_and_labels_and_are_ended_with_their_timers(machines: Path) -> None:
     done = rtx(machines, "up", str(machines / "hosts"))
     assert done.returncode == 0, done.stderr
-    assert "up: cluster.address=10.0.0.1:6379, for 12 hours" in done.stdout
+    assert "up: RAY_AUTH_MODE=token and cluster.address=10.0.0.1:6379, for 12 hours" in done.stdout
     token = machines / "home" / ".ray" / "auth_token"
     assert token.stat().st_mode & 0o777 == 0o600
     starts = [line for line in calls(machines) if " ray start" in line]
