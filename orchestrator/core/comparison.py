@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 ALPHA = 0.05
+POWER = 0.8
 RELEVANT = 0.10
 """A difference of 10 points: a run that cannot show even this says ``cannot tell`` and not ``no difference``."""
 
@@ -126,7 +127,7 @@ def smallest_significant(n: int, alpha: float = ALPHA) -> float | None:
     return None if flips is None else flips / n
 
 
-def detectable_difference(n: int, discordance: float, *, power: float = 0.8, alpha: float = ALPHA) -> float:
+def detectable_difference(n: int, discordance: float, *, power: float = POWER, alpha: float = ALPHA) -> float:
     """The smallest true difference that ``n`` paired problems show with chance ``power`` (Connor, 1987).
 
     Args:
@@ -186,7 +187,7 @@ def compare(a: Iterable[Row], b: Iterable[Row], *, seed: int = 0) -> Paired | No
         p=p,
         p_adjusted=p,
         test="exact McNemar" if single else "sign flip",
-        detectable=detectable_difference(n, math.fsum(d * d for d in differences) / n),
+        detectable=_detectable(differences, single),
         unmatched=len(left.keys() | right.keys()) - n,
     )
 
@@ -221,6 +222,17 @@ def _shares(rows: Iterable[Row]) -> dict[ProblemKey, list[bool]]:
 
 def _mean(values: Sequence[bool]) -> float:
     return sum(values) / len(values)
+
+
+def _detectable(differences: Sequence[float], single: bool) -> float:
+    n = len(differences)
+    squares = math.fsum(d * d for d in differences) / n
+    variance = squares - (math.fsum(differences) / n) ** 2
+    if single or variance <= 0:
+        return detectable_difference(n, squares)
+    # Shares of several samples differ by parts of a problem, so their own spread counts and not that of flips.
+    normal = NormalDist()
+    return min(1.0, (normal.inv_cdf(1 - ALPHA / 2) + normal.inv_cdf(POWER)) * math.sqrt(variance / n))
 
 
 def _difference_interval(differences: Sequence[float], seed: int) -> tuple[float, float]:

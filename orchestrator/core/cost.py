@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.rows import number
+from orchestrator.core.rows import Row, is_passed, number
 from orchestrator.core.summary import CellSummary
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Hourly",
     "assumptions",
     "break_even",
+    "break_even_calls",
     "cell_cost",
     "hourly_rates",
     "monthly_fixed",
@@ -231,6 +232,24 @@ def assumptions(
     for key in ("mode", "useful_years", "utilisation", "usd_per_kwh", "problems_per_month"):
         if rates.get(key) is not None:
             found.append(Assumption(f"rates.{key}", f"{rates[key]}", f"rates={rates.get('name') or 'default'}"))
+    return found
+
+
+def break_even_calls(rows: Iterable[Row], usd_per_hour: float | None) -> list[float]:
+    """After how many calls each faster program has paid for its own generation.
+
+    That is what its replies cost over what one call saves against the GPU reference (seconds saved at the
+    hardware's price). Programs that are wrong, no faster, synthetic or unpriced have none.
+    """
+    found = []
+    for row in rows:
+        time_s, reference_s = number(row.get("gpu_time_s")), number(row.get("gpu_reference_time_s"))
+        usd = number(row.get("api_usd"))
+        if not is_passed(row) or time_s is None or reference_s is None or usd is None or not usd_per_hour:
+            continue
+        saved = (reference_s - time_s) / 3600 * usd_per_hour
+        if saved > 0 and not row.get("synthetic"):
+            found.append(usd / saved)
     return found
 
 

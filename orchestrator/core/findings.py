@@ -21,7 +21,7 @@ from orchestrator.core.claims import (
 )
 from orchestrator.core.comparison import ALPHA, Paired, compare, correct_for_several
 from orchestrator.core.rows import Row, is_passed, number, values_of
-from orchestrator.core.statistics import bootstrap_median, median
+from orchestrator.core.statistics import median, median_interval
 from orchestrator.core.summary import CellSummary, Rate, Summary
 
 __all__ = [
@@ -138,7 +138,7 @@ def time_finding(
     middle = median(values)
     if middle is None:
         return _unmeasured(subject, show(claimed), "nothing of the kind was measured in this run")
-    low, high = bootstrap_median(values)
+    low, high = median_interval(values)
     measured = f"{show(middle)} (median of {len(values)}; {show(low)} to {show(high)})"
     if setting is not None:
         text = f"Cannot tell: {measured}, but {setting}."

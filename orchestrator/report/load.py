@@ -10,6 +10,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class Run:
         return Evidence(summary, by_cell(self.rows), spent, self.hardware, self.rates)
 
     def steps(self, columns: Sequence[str], wanted: Sequence[int] | None = None) -> Iterator[dict[str, Any]]:
-        """Rows of ``steps.parquet`` with these columns, ``cell`` as a list of ids; nothing when there is none.
+        """Rows of ``steps.parquet`` with these columns, ``cell`` as a tuple of ids; nothing when there is none.
 
         Args:
             wanted: positions of the rows to read, rising; None for all. Only one batch is held at a time.
@@ -99,7 +100,7 @@ class Run:
             own = None if wanted is None else [i - offset for i in wanted if offset <= i < offset + count]
             offset += count
             for row in part.steps(columns, own):
-                row["cell"] = [f"{part.name}/{cell}" for cell in row["cell"]]
+                row["cell"] = tuple(f"{part.name}/{cell}" for cell in row["cell"])
                 yield row
 
     def count_steps(self) -> int:
@@ -235,11 +236,12 @@ def _rows(batch: Any) -> list[dict[str, Any]]:
     return [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _cells_of(value: Any) -> list[str]:
-    if isinstance(value, str) and value.startswith("["):
+@lru_cache(maxsize=1024)
+def _cells_of(value: str | None) -> tuple[str, ...]:
+    if value is not None and value.startswith("["):
         found = json.loads(value)
-        return [str(cell) for cell in found]
-    return [] if value is None else [str(value)]
+        return tuple(str(cell) for cell in found)
+    return () if value is None else (value,)
 
 
 def _one_line(error: Exception) -> str:

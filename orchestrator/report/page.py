@@ -80,7 +80,7 @@ def render(run: Run) -> str:
             draw(turn_chart(summary, evidence.rows)) or _none("No system here repairs."),
         ),
         _section("running", "Time and memory", draw(*distribution_charts(summary, evidence.rows))),
-        _gpu(summary, draw(*gpu_charts(summary, evidence.rows))),
+        _gpu(run, summary, draw(*gpu_charts(summary, evidence.rows))),
         _section(
             "failures",
             "Failures, to read",
@@ -173,8 +173,8 @@ def _section(identifier: str, title: str, *children: Html | None) -> Html:
     return tag("section", tag("h2", title), *children, id=identifier)
 
 
-def _gpu(summary: Summary, charts: Html) -> Html | None:
-    made = sections.gpu_table(summary)
+def _gpu(run: Run, summary: Summary, charts: Html) -> Html | None:
+    made = sections.gpu_table(run, summary)
     return None if made is None else _section("gpu", "On the card", made, charts)
 
 

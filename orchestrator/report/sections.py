@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.core.benefit import benefit_table
-from orchestrator.core.cost import assumptions, break_even, cell_cost, hourly_rates
+from orchestrator.core.cost import assumptions, break_even, break_even_calls, cell_cost, hourly_rates
 from orchestrator.core.findings import Evidence, findings, is_claude
-from orchestrator.core.rows import number
+from orchestrator.core.rows import Row, by_cell, number
+from orchestrator.core.statistics import median
 from orchestrator.core.summary import CellSummary, Summary
 from orchestrator.report import words
 from orchestrator.report.answers import Answer, difference_sentence
@@ -181,15 +182,16 @@ def cost_section(run: Run, summary: Summary) -> Html:
     return join(parts)
 
 
-def gpu_table(summary: Summary) -> Html | None:
+def gpu_table(run: Run, summary: Summary) -> Html | None:
     """fast_p, speedups and the card's memory, time and energy."""
     cells = [(cell, cell.gpu) for cell in summary.cells if cell.gpu is not None]
     if not cells:
         return None
     fast = sorted({p for _, gpu in cells for p in gpu.fast_p}, key=float)
     headings = ["system", "correct", *[f"fast_{p}" for p in fast], "speedup", "failures as 0", "against CPU"]
-    headings += ["against the reference", "roofline", "compile", "card memory", "energy"]
+    headings += ["against the reference", "roofline", "compile", "card memory", "energy", "pays back after"]
     rows = []
+    grouped = by_cell(run.rows)
     for cell, gpu in cells:
         counts = ", ".join(f"{n} {word}" for word, n in sorted(gpu.comparisons.items())) or words.NA
         rows.append(
@@ -205,13 +207,22 @@ def gpu_table(summary: Summary) -> Html | None:
                 words.seconds(gpu.compile_s_median),
                 words.size(gpu.peak_memory_bytes),
                 "not measured" if gpu.joules is None else f"{gpu.joules:,.0f} J",
+                _pay_back(run, cell, grouped.get(cell.id, ())),
             ]
         )
     notes = (
         "fast_p: share of graded trials that are correct and more than p times as fast as the GPU reference. "
-        "speedup: geometric mean over correct programs; failures as 0: arithmetic mean with failed trials at 0."
+        "speedup: geometric mean over correct programs; failures as 0: arithmetic mean with failed trials at 0. "
+        "pays back after: median number of calls after which a faster program has saved, at the hardware's price, "
+        "what its own generation cost."
     )
     return join([table(headings, rows, numbers=range(1, len(headings))), tag("p", notes, class_="notes")])
+
+
+def _pay_back(run: Run, cell: CellSummary, rows: Sequence[Row]) -> str:
+    hourly = hourly_rates(run.hardware.get(cell.hardware or "", {}), run.rates)
+    calls = median(break_even_calls(rows, hourly.chosen))
+    return words.NA if calls is None else f"{calls:,.0f} calls"
 
 
 def reasons_table(run: Run) -> Html | None:

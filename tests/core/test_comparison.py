@@ -142,6 +142,16 @@ def test_several_samples_are_paired_by_their_share() -> None:
     assert paired.test == "sign flip"
 
 
+def test_what_shares_can_show_goes_by_their_own_spread() -> None:
+    # One sample in five more on every other problem: far less spread than flips of whole problems.
+    a = rows({str(i): ["passed"] * 3 + ["error"] * 2 for i in range(60)})
+    b = rows({str(i): ["passed"] * (3 + i % 2) + ["error"] * (2 - i % 2) for i in range(60)})
+    paired = compare(a, b)
+    assert paired is not None
+    assert paired.difference == pytest.approx(0.1)
+    assert paired.detectable == pytest.approx((1.96 + 0.84) * 0.1 / 60**0.5, rel=0.01)
+
+
 def test_no_flip_at_all_still_leaves_doubt() -> None:
     a, b = flips(0, 0, 100)
     paired = compare(a, b)

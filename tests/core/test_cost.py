@@ -10,6 +10,7 @@ from orchestrator.core.benefit import benefit_table
 from orchestrator.core.cost import (
     assumptions,
     break_even,
+    break_even_calls,
     cell_cost,
     hourly_rates,
     monthly_fixed,
@@ -123,6 +124,21 @@ def test_at_break_even_both_cost_the_same() -> None:
     assert n is not None
     hours = n * 50.0 / 3600
     assert (monthly_fixed(CARD, RATES) or 0) + hours * 0.04 == pytest.approx(hours * 0.36)
+
+
+def test_break_even_calls_by_hand() -> None:
+    row = {"verdict": "passed", "gpu_time_s": 1.0, "gpu_reference_time_s": 2.0, "api_usd": 0.05}
+    rows = [
+        row,
+        row | {"gpu_time_s": 3.0},
+        row | {"verdict": "error"},
+        row | {"api_usd": None},
+        row | {"synthetic": True},
+        row | {"gpu_time_s": None},
+    ]
+    # One second saved is a hundredth of a cent at $0.36 an hour.
+    assert break_even_calls(rows, 0.36) == [pytest.approx(500.0)]
+    assert break_even_calls(rows, None) == []
 
 
 def test_pareto_front() -> None:

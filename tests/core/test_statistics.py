@@ -14,10 +14,10 @@ from statsmodels.stats.proportion import proportion_confint
 
 from orchestrator.core.statistics import (
     bootstrap_mean,
-    bootstrap_median,
     geometric_mean,
     mean,
     median,
+    median_interval,
     p95,
     pass_at_k,
     percentile,
@@ -125,7 +125,7 @@ def test_bootstrap_refuses_nothing() -> None:
     with pytest.raises(ValueError, match="at least one"):
         bootstrap_mean([])
     with pytest.raises(ValueError, match="at least one"):
-        bootstrap_median([])
+        median_interval([])
     with pytest.raises(ValueError, match="for shares"):
         bootstrap_mean([0.5, 1.5])
 
@@ -137,10 +137,25 @@ def test_bootstrap_of_many_values_goes_by_blocks() -> None:
     assert high - low < 0.02
 
 
-def test_median_bootstrap_holds_the_median() -> None:
-    values = list(np.random.default_rng(0).exponential(2.0, 301))
-    low, high = bootstrap_median(values)
-    assert low <= float(np.median(values)) <= high
+@pytest.mark.parametrize("n", [6, 7, 20, 51, 164, 1000])
+def test_median_interval_takes_the_binomials_ranks(n: int) -> None:
+    low, high = median_interval([float(i) for i in range(1, n + 1)])
+    k = int(low)
+    assert high == n + 1 - k
+    # One rank further in, the tail would be more than 2.5%.
+    assert stats.binom.cdf(k - 1, n, 0.5) <= 0.025 < stats.binom.cdf(k, n, 0.5)
+
+
+def test_median_interval_of_few_values_is_their_range() -> None:
+    assert median_interval([3.0, 1.0, 2.0]) == (1.0, 3.0)
+    assert median_interval([5.0]) == (5.0, 5.0)
+
+
+def test_median_interval_of_many_values_is_as_the_exact_one() -> None:
+    low, high = median_interval([float(i) for i in range(1, 20_001)])
+    exact = float(stats.binom.ppf(0.025, 20_000, 0.5))
+    assert abs(low - exact) <= 2
+    assert high == 20_001 - low
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), st.floats(0, 1))
