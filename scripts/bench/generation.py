@@ -20,6 +20,7 @@ from scripts.bench.generation_parts.common import problems_file, start_ray
 
 __all__ = ["main"]
 
+_SHARES = ("requests", "input", "output")
 PARTS = ("limits", "throughput", "faults", "makespan")
 
 
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             figures |= _limits(problems, options.window, full=options.full)
         if "throughput" in options.parts:
             figures |= _throughput(problems, full=options.full)
+        if "throughput" in options.parts and options.full:
+            figures |= _sizes(problems)
         if "faults" in options.parts:
             figures |= _faults(problems, full=options.full)
         if "makespan" in options.parts:
@@ -57,7 +60,7 @@ def _limits(problems: str, window_s: float, *, full: bool) -> dict[str, object]:
     figures: dict[str, object] = {"limit_share": measured[0].binding, "rejected_share": measured[0].rejected}
     print_report(
         f"share of 4,000 requests, 2 M input, 400 k output tokens a minute, over {window_s:g} s after {ramp_s:g} s",
-        ["sent by", "requests", "input", "output", "answered 429", "given up"],
+        ["sent by", *_SHARES, "answered 429", "given up", "in flight", "load"],
         rows,
         figures,
     )
@@ -74,6 +77,19 @@ def _throughput(problems: str, *, full: bool) -> dict[str, object]:
     print_report(
         "replies of 0.5 s without limits",
         ["in flight", "actors", "requests/s", "driver ms", "actors ms", "driver MiB", "actors MiB"],
+        rows,
+        figures,
+    )
+    return figures
+
+
+def _sizes(problems: str) -> dict[str, object]:
+    measured = [throughput.size(problems, requests) for requests in (1_000, 10_000, 100_000)]
+    rows = [[m.requests, m.requests / m.seconds, m.driver_ms, m.driver_mib, m.journal_mib] for m in measured]
+    figures: dict[str, object] = {"driver_ms_by_size": {str(m.requests): m.driver_ms for m in measured}}
+    print_report(
+        "one run of so many requests, 200 in flight",
+        ["requests", "requests/s", "driver ms", "driver MiB", "journal MiB"],
         rows,
         figures,
     )

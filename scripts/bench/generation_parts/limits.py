@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.core.generation import Usage
 from orchestrator.generate.rehearsal import RehearsalServer, RehearsalSettings, ServerCounts, ServerLimits
@@ -29,6 +30,10 @@ class LimitShare:
     """Share of all requests since the start that were answered 429."""
     failed: int
     """Requests that the client gave up on."""
+    in_flight: int
+    """At the server, when the window ended."""
+    load: float
+    """Of the machine then, as processes that want a core over the last minute."""
 
     @property
     def binding(self) -> float:
@@ -96,7 +101,7 @@ def plain_sdk(problems: str, concurrency: int, ramp_s: float, window_s: float) -
 
     with RehearsalServer(settings(problems)) as server:
         share = asyncio.run(main(server))
-    return LimitShare(share.name, share.shares, share.rejected, failed)
+    return replace(share, failed=failed)
 
 
 async def _window(name: str, server: RehearsalServer, ramp_s: float, window_s: float) -> LimitShare:
@@ -111,7 +116,9 @@ async def _window(name: str, server: RehearsalServer, ramp_s: float, window_s: f
         "input": used[1] / (2_000_000 * minutes),
         "output": used[2] / (400_000 * minutes),
     }
-    return LimitShare(name, shares, after.rejected_by_limits / after.requests, 0)
+    return LimitShare(
+        name, shares, after.rejected_by_limits / after.requests, 0, after.in_flight, os.getloadavg()[0]
+    )
 
 
 def _used(before: ServerCounts, after: ServerCounts) -> tuple[int, int, int]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from orchestrator.generate.rehearsal import RehearsalServer, RehearsalSettings
 from scripts.bench.generation_parts.common import buyer
 
-__all__ = ["Throughput", "measure"]
+__all__ = ["Size", "Throughput", "measure", "size"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,35 @@ class Throughput:
     """CPU milliseconds of all actors for a request."""
     driver_mib: float
     actors_mib: float
+
+
+@dataclass(frozen=True)
+class Size:
+    """One run of so many requests."""
+
+    requests: int
+    seconds: float
+    driver_ms: float
+    """CPU milliseconds of the driver for a request."""
+    driver_mib: float
+    journal_mib: float
+
+
+def size(problems: str, requests: int) -> Size:
+    """Buy so many replies, all wanted from the start: what a request costs must not grow with their number."""
+
+    async def main(server: RehearsalServer, folder: Path) -> Size:
+        driver = psutil.Process()
+        async with buyer(server.base_url, actors=2, folder=folder, in_flight=200) as bought:
+            before, begun = driver.cpu_times(), time.perf_counter()
+            await asyncio.gather(*(bought.ask(number) for number in range(requests)))
+            after, took_s = driver.cpu_times(), time.perf_counter() - begun
+        spent_s = after.user + after.system - before.user - before.system
+        return Size(requests, took_s, 1000 * spent_s / requests, driver.memory_info().rss / 2**20, _mib(folder))
+
+    settings = RehearsalSettings(problems=problems, latency_low_s=0.05, latency_high_s=0.05)
+    with tempfile.TemporaryDirectory() as scratch, RehearsalServer(settings) as server:
+        return asyncio.run(main(server, Path(scratch)))
 
 
 def measure(problems: str, actors: int, in_flight: int, seconds: float) -> Throughput:
@@ -61,6 +92,10 @@ def measure(problems: str, actors: int, in_flight: int, seconds: float) -> Throu
     settings = RehearsalSettings(problems=problems, latency_low_s=0.5, latency_high_s=0.5)
     with RehearsalServer(settings) as server:
         return asyncio.run(main(server))
+
+
+def _mib(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.iterdir()) / 2**20
 
 
 async def _spent(driver: psutil.Process, actors: list[object]) -> tuple[float, float, int]:
