@@ -24,6 +24,7 @@ from orchestrator.driver.books import Books
 from orchestrator.driver.elastic import Elastic
 from orchestrator.driver.execution import ExecutionService, InvalidReference
 from orchestrator.driver.generation import Generation
+from orchestrator.driver.local_servers import check_local_servers
 from orchestrator.driver.notes import announce, closing_notes, shown
 from orchestrator.driver.placement import Placement, place
 from orchestrator.driver.pool import ExecutionPool, PoolBroken
@@ -106,6 +107,7 @@ class _Run:
         announce(plan, self.console)
         if plan.regrade is not None:
             self.regrade = await asyncio.to_thread(Regrade, plan.regrade)
+        await asyncio.to_thread(check_local_servers, plan)
         await asyncio.to_thread(self.tracking.check)
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(self._signals())
