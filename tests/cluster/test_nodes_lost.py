@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -70,13 +72,24 @@ def test_the_node_is_killed_in_other_phases(replies: int, tmp_path: Path, undist
     same(tmp_path, undisturbed, killed_after(replies, tmp_path))
 
 
+def prepared(journal: Path) -> int:
+    """References in the journal right now."""
+    if not journal.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as connection:
+        try:
+            return int(connection.execute("SELECT count(*) FROM preparations").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+
+
 @pytest.mark.slow
 def test_the_node_is_killed_while_references_run(tmp_path: Path, undisturbed: Path) -> None:
     with nodes() as cluster:
         first = cluster.add(2)
         process = cluster.command(tmp_path, "run.dir=run", *SWEEP)
         journal = tmp_path / "run" / "journal.sqlite"
-        wait_for(lambda: journal.exists() or process.poll() is not None, "the run began")
+        wait_for(lambda: prepared(journal) > 0, "a reference ran")
         cluster.kill(first)
         cluster.add(2)
         ended = end(process)

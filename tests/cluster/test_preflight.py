@@ -82,7 +82,7 @@ def test_what_stops_comes_first() -> None:
 
 
 def test_the_table_shows_a_node_that_answers_and_one_that_does_not() -> None:
-    console = Console(width=200, record=True, file=io.StringIO())
+    console = Console(width=300, record=True, file=io.StringIO())
     silent = NodeReport(replace(NODE, id="fff999", host="ws2", draining=True), None, "no answer within 90 s")
     console.print(table(GOOD, [NodeReport(NODE, replace(GOOD, key=False)), silent]))
     text = console.export_text()
