@@ -46,30 +46,10 @@ def serve(chan: socket.socket, line: socket.socket, config: dict[str, Any], seal
     synchronize = _arm(config["device"])
     wire.send(chan, {"armed": time.perf_counter() - began})
     try:
-        message, fds = wire.receive(chan, 1)
-    except EOFError:
-        return
-    with os.fdopen(fds[0], "rb") as file:
-        source = file.read().decode("utf-8", "surrogatepass")
-    try:
         attached, fds = wire.receive(line, 3)
     except EOFError:
         return
-    shared = _Shared.attach(attached, fds)
-    if message["dialect"] != "triton":
-        seal()
-    if message["memory_share"] is not None:
-        _limit_pools(message["memory_share"])
-    began = time.perf_counter()
-    try:
-        program = programs.load(source, message["dialect"], message["entry_point"], Path(config["folder"]))
-        synchronize()
-    except BaseException as error:  # noqa: BLE001 - a program may raise anything, and all of it is reported
-        phase = "compile" if isinstance(error, programs.CompileError) else "load"
-        wire.send(line, {"failed": _report(error, phase)})
-        return
-    wire.send(line, {"loaded": time.perf_counter() - began})
-    _Session(line, shared, program, synchronize, seal).run()
+    _Session(chan, line, _Shared.attach(attached, fds), synchronize, seal, Path(config["folder"])).run()
 
 
 @dataclass(slots=True)
@@ -103,11 +83,14 @@ class _Shared:
 
 @dataclass(slots=True)
 class _Session:
+    chan: socket.socket
     line: socket.socket
     shared: _Shared
-    program: programs.Program
     synchronize: Callable[[], None]
     seal: Callable[[], None]
+    folder: Path
+    program: programs.Program | None = None
+    """None until the referee says "load": empty calls are timed before there is any code that could slow them."""
     call: Callable[[], None] = field(default=lambda: None)
     touch: Callable[[], None] = field(default=lambda: None)
     before: Callable[[], None] = field(default=lambda: None)
@@ -122,7 +105,9 @@ class _Session:
             except EOFError:
                 return
             operation = message["op"]
-            if operation == "case":
+            if operation == "load":
+                self._load()
+            elif operation == "case":
                 self._case(message)
             elif operation == "calls":
                 self._calls(message["base"])
@@ -136,6 +121,24 @@ class _Session:
             elif operation == "seal":
                 self.seal()
                 wire.send(self.line, {"sealed": True})
+
+    def _load(self) -> None:
+        """Take the program from the supervisor and load it."""
+        message, fds = wire.receive(self.chan, 1)
+        with os.fdopen(fds[0], "rb") as file:
+            source = file.read().decode("utf-8", "surrogatepass")
+        if message["dialect"] != "triton":
+            self.seal()
+        if message["memory_share"] is not None:
+            _limit_pools(message["memory_share"])
+        began = time.perf_counter()
+        try:
+            self.program = programs.load(source, message["dialect"], message["entry_point"], self.folder)
+            self.synchronize()
+        except BaseException as error:  # noqa: BLE001 - a program may raise anything, and all of it is reported
+            self._fail(error, "load")
+            return
+        wire.send(self.line, {"loaded": time.perf_counter() - began})
 
     def _case(self, message: dict[str, Any]) -> None:
         try:
@@ -152,7 +155,7 @@ class _Session:
                 first.mul_(1)
 
             self.touch = touch
-            self.call = self.program.bind(message, given, filled)
+            self.call = touch if self.program is None else self.program.bind(message, given, filled)
 
             def before() -> None:
                 for x in (*staged_in, *staged_out):

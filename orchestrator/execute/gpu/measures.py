@@ -77,8 +77,14 @@ def throttle_names(samples: Sequence[Sample]) -> str:
     return ", ".join(name for bit, name in THROTTLED.items() if seen & bit)
 
 
-def time_rounds(rounds: Sequence[Round], seed: int = 0) -> Timing:
+def time_rounds(rounds: Sequence[Round], offset_s: float = 0.0, seed: int = 0) -> Timing:
     """Medians over rounds, bootstrap intervals from resampled rounds, and the comparison.
+
+    Args:
+        rounds: those that count.
+        offset_s: by how much an empty call of the candidate's process takes longer than one of the reference's,
+            which is what the rounds' touches are.
+        seed: of the resampling.
 
     Raises:
         ValueError: without rounds.
@@ -93,8 +99,12 @@ def time_rounds(rounds: Sequence[Round], seed: int = 0) -> Timing:
     # Whole rounds are resampled, so that what disturbs a round's three calls together stays together.
     picks = rng.integers(0, len(rounds), size=(_RESAMPLES, len(rounds)))
     medians = np.median(data[picks], axis=1)
-    empty, reference, candidate = medians[:, 0], medians[:, 1] - medians[:, 0], medians[:, 2] - medians[:, 0]
-    own = _interval(float(np.median(data[:, 2])) - touch, candidate, resolution)
+    empty, reference, candidate = (
+        medians[:, 0],
+        medians[:, 1] - medians[:, 0],
+        medians[:, 2] - medians[:, 0] - offset_s,
+    )
+    own = _interval(float(np.median(data[:, 2])) - touch - offset_s, candidate, resolution)
     theirs = _interval(float(np.median(data[:, 1])) - touch, reference, resolution)
     ratio = np.maximum(reference, resolution) / np.maximum(candidate, resolution)
     return Timing(own, theirs, _compare(ratio), float(np.median(empty)), resolution)

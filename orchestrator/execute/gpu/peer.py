@@ -118,13 +118,15 @@ class Peer:
         self._send(*self._attachment())
         self._receive("attached")
 
-    def loaded(self) -> float:
-        """Wait until the program is loaded and return the seconds that the candidate says it took.
+    def load(self) -> float:
+        """Have the program loaded and return the seconds that the candidate says it took.
 
         Raises:
             PeerFailed: the program could not be loaded.
             PeerGone: it ended instead.
         """
+        self.leave()
+        self._send({"op": "load"})
         return float(self._receive("loaded"))
 
     def bind(

@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.execute.gpu import wire
@@ -35,6 +36,7 @@ __all__ = ["serve"]
 _KEPT_CASES: Final = 8
 """Sets of small cases (one problem, dtype and kind) that are kept for the next program."""
 _WARM_ROUNDS: Final = 2
+_OFFSET_ROUNDS: Final = 15
 _CALIBRATION_S: Final = 2.2e-3
 """The GPU reference takes at least this on the timed shape, where memory allows: 10% over the aim of 2 ms."""
 _CLAIMED_CALLS: Final = 5
@@ -148,7 +150,7 @@ class Referee:
             (problem.name, dtype), problem, dtype, memory_bytes, message["dialect"], source, peer, scale
         )
         try:
-            peer.loaded()
+            peer.load()
         except (PeerFailed, PeerGone) as error:
             return self._reference_failed(error)
         return {"opened": True}
@@ -260,8 +262,12 @@ class Referee:
     def _judge_peer(self, peer: Peer, message: dict[str, Any], source: str, found: dict[str, Any]) -> None:
         opened = self._current()
         dialect = message["dialect"]
-        found["loaded_s"] = peer.loaded()
-        found["ready_at"] = time.monotonic()
+        if message["timing"]:
+            self._ask("alone")
+            found["offset_s"] = self._offset(peer)
+        asked = time.monotonic()
+        found["loaded_s"] = peer.load()
+        found["ready_s"] = time.monotonic() - asked
         found["phase"] = "run"
         calls: dict[str, list[float]] = {}
         for case in self._cases_for(message):
@@ -279,6 +285,28 @@ class Referee:
         found["footprint"] = opened.problem.footprint(shape, opened.dtype)
         self._time(peer, shape, message, source, found)
         found |= {"outcome": "passed", "phase": "time"}
+
+    def _offset(self, peer: Peer) -> float:
+        """By how much an empty call of this candidate takes longer than one of the reference's process.
+
+        The card's scheduler reaches one context a little sooner than another, for as long as both live. This is
+        measured before the candidate has seen its program, which could otherwise slow its empty calls.
+        """
+        opened, shape = self._current(), self._timed_shape()
+        arrangement = arrangement_of(opened.problem, shape, opened.dtype)
+        values = self._draw(shape)
+        numbers = scalars_of(opened.problem, shape, opened.dtype, values)
+        peer.bind(arrangement, numbers, None)
+        with _reference_guard():
+            self._bind(opened.reference, arrangement, shape, values, (opened.dialect, opened.source))
+        differences = []
+        for number in range(_OFFSET_ROUNDS + _WARM_ROUNDS):
+            with _reference_guard():
+                reference = self._timed_call(opened.reference, self._mine, arrangement, values, touch=True)
+            own = self._timed_call(peer, self._theirs, arrangement, values, touch=True)
+            if number >= _WARM_ROUNDS:
+                differences.append(own - reference)
+        return median(differences)
 
     def _try(self, peer: Peer, case: Case, dialect: str, source: str, found: dict[str, Any]) -> float:
         """One small call, judged; returns its seconds."""

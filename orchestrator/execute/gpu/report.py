@@ -29,7 +29,7 @@ def measures_of(
     passed = found.get("outcome") == "passed"
     rounds = [Round(*values) for values in found["rounds"]]
     kept, dropped = drop_throttled(rounds, watched.samples)
-    timing = time_rounds(kept) if kept and passed else None
+    timing = time_rounds(kept, float(found.get("offset_s", 0.0))) if kept and passed else None
     share, bound = None, None
     if timing is not None and ceilings:
         share, bound = roofline(

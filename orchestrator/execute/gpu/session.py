@@ -56,7 +56,7 @@ class Watched:
     wall_s: float
     """From code sent to verdict."""
     ready_s: float | None
-    """From code sent to program loaded."""
+    """From the word to load to program loaded."""
     cpu_s: float | None
     peak_resident: int | None
     peak_device: int | None
@@ -65,8 +65,8 @@ class Watched:
     joules: float | None = None
     """Of the burst, idle power subtracted."""
     phases: dict[str, float] = field(default_factory=dict)
-    """Seconds from code sent to: ``ready``, ``checked`` (small shapes), ``alone`` (nothing arms any more),
-    ``judged``, ``ended``, ``rested`` (memory back)."""
+    """Seconds from the beginning to: ``alone`` (nothing arms any more), ``checked`` (small shapes), ``judged``,
+    ``ended``, ``rested`` (memory back); and ``ready``: from the word to load to loaded."""
 
 
 class Session:
@@ -208,14 +208,13 @@ class Session:
         # Arming takes the time in which this program goes away and the next is checked: both end before timing.
         self._restock()
         self._family.end(child, "judged")
-        ready_at = found.get("ready_at")
         watched = Watched(
             found=found,
             killed=child.killed if child.killed != "judged" else "",
             ending=ended_itself if ended_itself is not None else child.ending,
             output=child.output()[: 2 * child.cap],
             wall_s=wall,
-            ready_s=None if ready_at is None else float(ready_at) - began,
+            ready_s=found.get("ready_s"),
             cpu_s=cpu_s if cpu_s is not None else child.ending.cpu_s if child.ending else None,
             peak_resident=max(
                 filter(None, (peak_resident, child.ending.peak_bytes if child.ending else 0)), default=None
@@ -484,14 +483,16 @@ class _Follower:
 
     def _on_event(self, event: str) -> None:
         session = self._session
-        if event == "timing":
+        if event == "alone":
             assert session._spares is not None
             began = time.monotonic()
             session._spares.settle()
             alone = time.monotonic()
             # It was our arming that it waited for.
             self._deadline += alone - began
-            self.phases |= {"checked": began - self._began, "alone": alone - self._began}
+            self.phases["alone"] = alone - self._began
+        elif event == "timing":
+            self.phases["checked"] = time.monotonic() - self._began
             self._timing = True
         elif event == "burst":
             session._idle_power()
