@@ -14,7 +14,7 @@ ISSUED = {
     "system": {"generate_only", "execute_only", "hybrid"},
     "suite": {"humaneval", "humaneval_plus", "mbpp", "custom", "gpu"},
     "hardware": {"local", "rtx4060", "rtx4060ti16", "rtx5060ti16", "rtx4090", "l4", "a10g", "h100", "h200"},
-    "cluster": {"local", "address"},
+    "cluster": {"local", "address", "elastic"},
     "prompt": {"default", "gpu"},
     "rates": {"default"},
     "sweep": {"humaneval", "gpu", "workloads", "article", "headline", "smoke"},
