@@ -7,15 +7,14 @@ from typing import Any
 
 from orchestrator.core.claims import claimed_system
 from orchestrator.core.comparison import ALPHA
-from orchestrator.core.cost import pareto_front
 from orchestrator.core.findings import is_humaneval
 from orchestrator.core.rows import Row
 from orchestrator.core.summary import CellSummary, Summary
 from orchestrator.report import words
-from orchestrator.report.figure import Chart, cell_name, chart, log_axis, rows_axis, safe
-from orchestrator.report.series import COLOURS, VERDICT_COLOURS, Difference, judged, turn_curve
+from orchestrator.report.figure import Chart, cell_name, chart, rows_axis, safe
+from orchestrator.report.series import COLOURS, VERDICT_COLOURS, Difference, turn_curve
 
-__all__ = ["difference_chart", "pareto_chart", "rate_chart", "turn_chart", "verdict_chart"]
+__all__ = ["difference_chart", "rate_chart", "turn_chart", "verdict_chart"]
 
 PERCENT = {"ticksuffix": "%"}
 ROW = 46
@@ -136,71 +135,6 @@ def difference_chart(differences: Sequence[Difference], synthetic: bool) -> Char
             "yaxis": rows_axis(len(shown)),
         },
         synthetic=synthetic,
-    )
-
-
-def pareto_chart(summary: Summary) -> Chart | None:
-    """Accuracy against API dollars a problem on a log scale, with the front drawn."""
-    cells = judged(summary)
-    # A logarithmic axis has no place for a cost of 0, nor for one that is unknown.
-    priced = [c for c in cells if c.usd_per_problem is not None and c.usd_per_problem > 0]
-    rest = [c for c in cells if c not in priced]
-    points = [(c.usd_per_problem or 0.0, c.pass_at_1.value) for c in priced if c.pass_at_1 is not None]
-    if not points:
-        return None
-    front = pareto_front(points)
-    data: list[dict[str, Any]] = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "line": {"shape": "hv", "dash": "dot", "width": 1.5, "color": "#888888"},
-            "x": [x for x, _ in front],
-            "y": [y * 100 for _, y in front],
-            "name": "front",
-            "hoverinfo": "skip",
-        }
-    ]
-    order = {cell.id: i for i, cell in enumerate(summary.cells)}
-    # Labels point inwards, so that none is cut off at the edge of a narrow screen.
-    middle = (min(points)[0] * max(points)[0]) ** 0.5
-    for cell, (x, y) in zip(priced, points, strict=True):
-        rate = cell.pass_at_1
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "markers+text",
-                "name": safe(cell.label),
-                "text": [cell_name(cell)],
-                "textposition": "middle right" if x <= middle else "middle left",
-                "x": [x],
-                "y": [y * 100],
-                "error_y": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [(rate.high - rate.value) * 100 if rate else 0.0],
-                    "arrayminus": [(rate.value - rate.low) * 100 if rate else 0.0],
-                    "thickness": 1.5,
-                },
-                "marker": {"size": 12, "color": COLOURS[order[cell.id] % len(COLOURS)]},
-                "hovertemplate": f"{safe(cell.label)}<br>{words.dollars(x)} a problem, %{{y:.1f}}%<extra></extra>",
-            }
-        )
-    without = "".join(
-        f" {cell.label}: {'n/a' if cell.usd_per_problem is None else '$0'}, {words.solved(cell)}." for cell in rest
-    )
-    return chart(
-        "pareto",
-        "Accuracy against cost",
-        "API dollars for one try at one problem, on a log scale; a system on the dotted front is beaten by none on "
-        f"both.{' Not drawn for want of a price:' + without if without else ''}",
-        data,
-        {
-            "height": 380,
-            "xaxis": log_axis([x for x, _ in points], words.dollars, title={"text": "API dollars a problem"}),
-            "yaxis": PERCENT,
-            "showlegend": False,
-        },
-        synthetic=summary.synthetic,
     )
 
 

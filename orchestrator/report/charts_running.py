@@ -1,11 +1,10 @@
-"""Charts of running: time, memory, slots, the card, and where owning one pays."""
+"""Charts of running: time, memory, slots and the card."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.core.cost import hourly_rates, monthly_fixed
 from orchestrator.core.rows import Row, by_problem, is_graded, is_passed, number, values_of
 from orchestrator.core.statistics import median
 from orchestrator.core.summary import Summary
@@ -15,13 +14,24 @@ from orchestrator.report.figure import Chart, chart, log_axis, rows_axis, safe
 from orchestrator.report.load import Run
 from orchestrator.report.series import COLOURS, in_flight, quantiles
 
-__all__ = ["distribution_charts", "gpu_charts", "month_chart", "timeline_charts"]
+__all__ = ["distribution_charts", "gpu_charts", "timeline_charts"]
 
 MOST_SPANS = 3000
 """Drawn in the timeline; more would make the page slow and the picture no clearer."""
 MOST_SLOTS = 40
 PIXELS = 900
 """About how wide the timeline is; a shorter span would not be drawn at all."""
+AS_FAST = {
+    "type": "line",
+    "xref": "x",
+    "yref": "paper",
+    "x0": 1,
+    "x1": 1,
+    "y0": 0,
+    "y1": 1,
+    "line": {"width": 1.5, "color": "#888888"},
+}
+"""Marks the speed of the reference; Plotly places shapes on a logarithmic axis by their plain values."""
 WAITING = "waiting for a slot"
 EXECUTING = ("feedback", "reference", "scoring")
 KINDS = {
@@ -155,7 +165,7 @@ def _slots(
                 "hoverinfo": "skip",
             }
         )
-    sampled = f" Every {stride}th of {total:,} steps is drawn." if stride > 1 else ""
+    sampled = f" One in {stride} of {total:,} steps is drawn." if stride > 1 else ""
     hidden = f" {len(slots) - len(kept)} further slots are left out." if len(slots) > len(kept) else ""
     return chart(
         "slots",
@@ -229,7 +239,7 @@ def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Char
                 trace |= _spread(values, list(groups.values()))
             data.append(trace)
         if data:
-            layout = {
+            layout: dict[str, Any] = {
                 "height": 150 + 22 * len(problems),
                 "xaxis": axis if axis is not None else log_axis([*seen, 1.0], lambda x: f"{x:g}x"),
                 "yaxis": {
@@ -239,6 +249,8 @@ def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Char
                 },
                 "showlegend": True,
             }
+            if axis is None:
+                layout["shapes"] = [AS_FAST]
             made.append(chart(identifier, title, caption, data, layout, synthetic=summary.synthetic))
     return made
 
@@ -255,56 +267,3 @@ def _spread(values: Sequence[float], groups: Sequence[Sequence[Row]]) -> dict[st
         above.append(value * (middle / low - 1))
         below.append(value * (1 - middle / high))
     return {"error_x": {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1}}
-
-
-def month_chart(summary: Summary, run: Run) -> Chart | None:
-    """Dollars a month against solved problems a month: API only, and each priced card owned and rented."""
-    counts = [10 ** (1 + i / 8) for i in range(41)]
-    asking = any(cell.model is not None for cell in summary.cells)
-    lines: list[tuple[str, float, float, str]] = []
-    for cell in summary.cells:
-        api = 0.0 if cell.model is None else cell.usd_per_solved
-        # What runs only the suite's own programs solves nothing, so it is no alternative to what does.
-        if api is None or not cell.passed or (asking and cell.model is None):
-            continue
-        if cell.system == "generate_only":
-            lines.append((f"{cell.label}: API only", 0.0, api, "solid"))
-            continue
-        card = run.hardware.get(cell.hardware or "", {})
-        hourly = hourly_rates(card, run.rates)
-        hours = (cell.lease_s or 0.0) / cell.passed / 3600
-        fixed = monthly_fixed(card, run.rates)
-        if fixed is not None and hourly.energy is not None:
-            lines.append((f"{cell.label}: {card['name']} owned", fixed, api + hours * hourly.energy, "solid"))
-        if hourly.rented is not None:
-            lines.append((f"{cell.label}: {card['name']} rented", 0.0, api + hours * hourly.rented, "dash"))
-    drawn = [line for line in lines if line[1] or line[2]]
-    if all(name.endswith("API only") for name, _, _, _ in drawn):
-        return None
-    sums = [fixed + each * count for _, fixed, each, _ in drawn for count in (counts[0], counts[-1])]
-    data = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": safe(name),
-            "x": [float(f"{count:.4g}") for count in counts],
-            "y": [float(f"{fixed + each * count:.4g}") for count in counts],
-            "line": {"color": COLOURS[i % len(COLOURS)], "width": 2.5, "dash": dash},
-            "hovertemplate": "%{x:,.0f} solved: $%{y:,.2f}<extra></extra>",
-        }
-        for i, (name, fixed, each, dash) in enumerate(drawn)
-    ]
-    return chart(
-        "month",
-        "Dollars a month",
-        "Where two lines cross is the break-even. Owned: price less resale, spread over its useful life, and "
-        "energy for the seconds it works; failures are charged. The assumptions stand above.",
-        data,
-        {
-            "height": 420,
-            "xaxis": log_axis(counts, lambda x: f"{x:,.0f}", title={"text": "solved problems a month"}),
-            "yaxis": log_axis(sums, words.dollars),
-            "showlegend": True,
-        },
-        synthetic=summary.synthetic,
-    )

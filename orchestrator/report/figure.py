@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.core.summary import CellSummary
 
-__all__ = ["Chart", "Figure", "cell_name", "chart", "log_axis", "rows_axis", "safe"]
+__all__ = ["Chart", "Figure", "cell_name", "chart", "log_axis", "rows_axis", "safe", "two_lines"]
 
 Figure = dict[str, Any]
 
@@ -93,7 +93,11 @@ def safe(text: str) -> str:
 
 def cell_name(cell: CellSummary) -> str:
     """A cell's label on two lines, for axes of narrow charts."""
-    first, *rest = cell.label.split(" · ")
+    return two_lines(cell.label, " (oracle)" if cell.feedback == "oracle" else "")
+
+
+def two_lines(label: str, mark: str = "") -> str:
+    """A label with its first part, and ``mark``, on a line of its own."""
+    first, *rest = label.split(" · ")
     second = " · ".join(rest)
-    oracle = " (oracle)" if cell.feedback == "oracle" else ""
-    return safe(first) + oracle + (f"<br>{safe(second)}" if second else "")
+    return safe(first) + mark + (f"<br>{safe(second)}" if second else "")

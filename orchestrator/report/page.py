@@ -12,8 +12,9 @@ from pathlib import Path
 from orchestrator.core.summary import Summary
 from orchestrator.report import sections, words
 from orchestrator.report.answers import answers
-from orchestrator.report.charts import difference_chart, pareto_chart, rate_chart, turn_chart, verdict_chart
-from orchestrator.report.charts_running import distribution_charts, gpu_charts, month_chart, timeline_charts
+from orchestrator.report.charts import difference_chart, rate_chart, turn_chart, verdict_chart
+from orchestrator.report.charts_money import budget_chart, month_chart, pareto_chart
+from orchestrator.report.charts_running import distribution_charts, gpu_charts, timeline_charts
 from orchestrator.report.errors import ReportError
 from orchestrator.report.failures import browser_data
 from orchestrator.report.figure import Chart
@@ -69,7 +70,7 @@ def render(run: Run) -> str:
         _section(
             "cost",
             "What it cost",
-            draw(pareto_chart(summary)),
+            draw(pareto_chart(summary), budget_chart(summary, _problems(run, summary))),
             sections.cost_section(run, summary),
             draw(month_chart(summary, run)),
         ),
@@ -138,16 +139,27 @@ def _headline(run: Run, summary: Summary) -> Html:
     suite = run.plan.get("suite") or {}
     created = run.plan.get("created")
     when = f"{datetime.fromtimestamp(created, UTC):%Y-%m-%d %H:%M} UTC" if isinstance(created, int | float) else ""
-    problems = len(suite.get("problems") or []) or max((c.problems for c in summary.cells), default=0)
     status = run.plan.get("status")
     partial = f"the run is {status}, so this is a part of it" if status not in (None, "done", "running") else ""
-    facts = [f"{problems} problems", f"{len(summary.cells)} systems", f"{len(run.rows):,} trials", when, partial]
+    problems = _problems(run, summary)
+    facts = [
+        f"{problems} problems",
+        f"{len(summary.cells)} systems",
+        f"{len(run.rows):,} trials",
+        when,
+        partial,
+    ]
     return join(
         [
             tag("h1", f"{suite.get('name') or 'run'}: what was solved, and at what cost"),
             tag("p", f"{run.name} · {' · '.join(fact for fact in facts if fact)}", class_="facts"),
         ]
     )
+
+
+def _problems(run: Run, summary: Summary) -> int:
+    planned = (run.plan.get("suite") or {}).get("problems") or []
+    return len(planned) or max((cell.problems for cell in summary.cells), default=0)
 
 
 SECTIONS = {

@@ -334,6 +334,7 @@ class _Maker:
             "sample": trial.sample,
             "reason": REASONS.get(row["verdict"], "") + spoil,
             "feedback": self.feedback if hybrid else None,
+            "public_verdict": None if model is None else "passed" if rest.random() < 0.15 else row["verdict"],
             "feedback_examples": int(self.hardness[trial.problem] > -1) if hybrid else None,
             "wall_s": row["ended_at"] - row["started_at"],
             "peak_memory_bytes": int(3e7 * (1 + rest.random())) if run_s else None,

@@ -1,0 +1,199 @@
+"""Charts of money: accuracy against cost, what a budget buys, and where owning a card pays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.core.cost import hourly_rates, monthly_fixed, pareto_front
+from orchestrator.core.summary import Rate, Summary
+from orchestrator.report import words
+from orchestrator.report.figure import Chart, chart, log_axis, safe, two_lines
+from orchestrator.report.load import Run
+from orchestrator.report.series import COLOURS, judged
+
+__all__ = ["Strategy", "budget_chart", "month_chart", "pareto_chart", "strategies"]
+
+STEPS = 60
+"""Points on a line of the budget chart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A way to spend money on a problem: a system as it ran, or the best of its samples by public tests."""
+
+    label: str
+    usd_per_problem: float
+    rate: Rate
+    colour: str
+    chosen: bool = False
+    """Whether public tests chose among samples."""
+
+
+def strategies(summary: Summary) -> list[Strategy]:
+    """What can be bought for a known price above 0. Best of k costs k samples."""
+    found = []
+    for i, cell in enumerate(summary.cells):
+        usd = cell.usd_per_problem
+        if cell not in judged(summary) or not usd or cell.pass_at_1 is None:
+            continue
+        colour = COLOURS[i % len(COLOURS)]
+        found.append(Strategy(cell.label, usd, cell.pass_at_1, colour))
+        for k, rate in cell.selected_at_k.items():
+            found.append(Strategy(f"{cell.label} · best of {k}", k * usd, rate, colour, chosen=True))
+    return found
+
+
+def pareto_chart(summary: Summary) -> Chart | None:
+    """Accuracy against API dollars a problem on a log scale, with the front drawn."""
+    found = strategies(summary)
+    if not found:
+        return None
+    points = [(s.usd_per_problem, s.rate.value) for s in found]
+    front = pareto_front(points)
+    # Labels point inwards, so that none is cut off at the edge of a narrow screen.
+    middle = (min(points)[0] * max(points)[0]) ** 0.5
+    data: list[dict[str, object]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "line": {"shape": "hv", "dash": "dot", "width": 1.5, "color": "#888888"},
+            "x": [x for x, _ in front],
+            "y": [y * 100 for _, y in front],
+            "name": "front",
+            "hoverinfo": "skip",
+        }
+    ]
+    for one in found:
+        x, rate = one.usd_per_problem, one.rate
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers+text",
+                "name": safe(one.label),
+                "text": [two_lines(one.label)],
+                "textposition": "middle right" if x <= middle else "middle left",
+                "x": [x],
+                "y": [rate.value * 100],
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [(rate.high - rate.value) * 100],
+                    "arrayminus": [(rate.value - rate.low) * 100],
+                    "thickness": 1.5,
+                },
+                "marker": {
+                    "size": 12,
+                    "color": one.colour,
+                    "symbol": "square" if one.chosen else "circle",
+                },
+                "hovertemplate": f"{safe(one.label)}<br>{words.dollars(x)} a problem, %{{y:.1f}}%<extra></extra>",
+            }
+        )
+    rest = [cell for cell in judged(summary) if not cell.usd_per_problem]
+    squares = " Squares: the best of k samples, chosen by public tests." if any(s.chosen for s in found) else ""
+    without = "".join(
+        f" {cell.label}: {'n/a' if cell.usd_per_problem is None else '$0'}, {words.solved(cell)}." for cell in rest
+    )
+    return chart(
+        "pareto",
+        "Accuracy against cost",
+        "API dollars for one problem, on a log scale; a system on the dotted front is beaten by none on both."
+        f"{squares}{' Not drawn for want of a price:' + without if without else ''}",
+        data,
+        {
+            "height": 380,
+            "xaxis": log_axis([x for x, _ in points], words.dollars, title={"text": "API dollars a problem"}),
+            "yaxis": {"ticksuffix": "%"},
+            "showlegend": False,
+        },
+        synthetic=summary.synthetic,
+    )
+
+
+def budget_chart(summary: Summary, problems: int) -> Chart | None:
+    """Problems that each strategy solves with the same budget, up to all problems of the suite."""
+    found = strategies(summary)
+    if len(found) < 2 or not problems:
+        return None
+    least = min(s.usd_per_problem for s in found)
+    most = max(s.usd_per_problem for s in found) * problems * 1.5
+    budgets = [least * (most / least) ** (i / (STEPS - 1)) for i in range(STEPS)]
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": safe(one.label),
+            "x": [float(f"{b:.4g}") for b in budgets],
+            "y": [round(min(b / one.usd_per_problem, problems) * one.rate.value, 2) for b in budgets],
+            "line": {"color": one.colour, "width": 2.5, "dash": "dash" if one.chosen else "solid"},
+            "hovertemplate": f"{safe(one.label)}: %{{y:.0f}} solved for $%{{x:.3g}}<extra></extra>",
+        }
+        for one in found
+    ]
+    return chart(
+        "budget",
+        "Solved problems against dollars",
+        "What the same budget buys, by the rates and prices measured here: min(budget / dollars a problem, "
+        f"{problems} problems) x share solved. A line is flat once every problem has been tried.",
+        data,
+        {
+            "height": 380,
+            "xaxis": log_axis(budgets, words.dollars, title={"text": "budget"}),
+            "yaxis": {"rangemode": "tozero"},
+            "showlegend": True,
+        },
+        synthetic=summary.synthetic,
+    )
+
+
+def month_chart(summary: Summary, run: Run) -> Chart | None:
+    """Dollars a month against solved problems a month: API only, and each priced card owned and rented."""
+    counts = [10 ** (1 + i / 8) for i in range(41)]
+    asking = any(cell.model is not None for cell in summary.cells)
+    lines: list[tuple[str, float, float, str]] = []
+    for cell in summary.cells:
+        api = 0.0 if cell.model is None else cell.usd_per_solved
+        # What runs only the suite's own programs solves nothing, so it is no alternative to what does.
+        if api is None or not cell.passed or (asking and cell.model is None):
+            continue
+        if cell.system == "generate_only":
+            lines.append((f"{cell.label}: API only", 0.0, api, "solid"))
+            continue
+        card = run.hardware.get(cell.hardware or "", {})
+        hourly = hourly_rates(card, run.rates)
+        hours = (cell.lease_s or 0.0) / cell.passed / 3600
+        fixed = monthly_fixed(card, run.rates)
+        if fixed is not None and hourly.energy is not None:
+            lines.append((f"{cell.label}: {card['name']} owned", fixed, api + hours * hourly.energy, "solid"))
+        if hourly.rented is not None:
+            lines.append((f"{cell.label}: {card['name']} rented", 0.0, api + hours * hourly.rented, "dash"))
+    drawn = [line for line in lines if line[1] or line[2]]
+    if all(name.endswith("API only") for name, _, _, _ in drawn):
+        return None
+    sums = [fixed + each * count for _, fixed, each, _ in drawn for count in (counts[0], counts[-1])]
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": safe(name),
+            "x": [float(f"{count:.4g}") for count in counts],
+            "y": [float(f"{fixed + each * count:.4g}") for count in counts],
+            "line": {"color": COLOURS[i % len(COLOURS)], "width": 2.5, "dash": dash},
+            "hovertemplate": "%{x:,.0f} solved: $%{y:,.2f}<extra></extra>",
+        }
+        for i, (name, fixed, each, dash) in enumerate(drawn)
+    ]
+    return chart(
+        "month",
+        "Dollars a month",
+        "Where two lines cross is the break-even. Owned: price less resale, spread over its useful life, and "
+        "energy for the seconds it works; failures are charged. The assumptions stand above.",
+        data,
+        {
+            "height": 420,
+            "xaxis": log_axis(counts, lambda x: f"{x:,.0f}", title={"text": "solved problems a month"}),
+            "yaxis": log_axis(sums, words.dollars),
+            "showlegend": True,
+        },
+        synthetic=summary.synthetic,
+    )

@@ -1,0 +1,76 @@
+"""Charts of money by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.summary import summarise
+from orchestrator.report.charts_money import budget_chart, month_chart, pareto_chart, strategies
+from orchestrator.report.load import load_run
+
+
+def rows(cell: str, usd: float | None, passed: int, of: int = 10, samples: int = 1) -> list[dict[str, Any]]:
+    return [
+        {
+            "cell": cell, "system": cell, "model": "m", "problem": str(i), "sample": s, "api_usd": usd,
+            "verdict": "passed" if i < passed else "error", "public_verdict": "passed" if i < passed else "error",
+        }
+        for i in range(of)
+        for s in range(samples)
+    ]  # fmt: skip
+
+
+def test_best_of_k_costs_k_samples() -> None:
+    summary = summarise(rows("a", 0.01, 6, samples=3), [])
+    one, best = strategies(summary)
+    assert (one.label, one.usd_per_problem, one.chosen) == ("a · m", pytest.approx(0.01), False)
+    assert (best.label, best.usd_per_problem, best.chosen) == ("a · m · best of 3", pytest.approx(0.03), True)
+
+
+def test_unpriced_systems_are_named_and_not_drawn() -> None:
+    summary = summarise([*rows("a", 0.01, 6), *rows("b", None, 9), *rows("c", 0.0, 3)], [])
+    drawn = pareto_chart(summary)
+    assert drawn is not None
+    assert [trace["name"] for trace in drawn.figure["data"]] == ["front", "a · m"]
+    assert "b · m: n/a, 9/10 90.0%" in drawn.caption
+    assert "c · m: $0" in drawn.caption
+    assert pareto_chart(summarise(rows("b", None, 9), [])) is None
+
+
+def test_the_front_leaves_out_what_is_beaten() -> None:
+    summary = summarise([*rows("a", 0.01, 5), *rows("b", 0.02, 4), *rows("c", 0.04, 9)], [])
+    drawn = pareto_chart(summary)
+    assert drawn is not None
+    front = drawn.figure["data"][0]
+    assert (front["x"], front["y"]) == (pytest.approx([0.01, 0.04]), pytest.approx([50.0, 90.0]))
+
+
+def test_a_budget_buys_tries_until_all_are_tried() -> None:
+    drawn = budget_chart(summarise([*rows("a", 0.01, 5), *rows("b", 0.04, 9)], []), 10)
+    assert drawn is not None
+    cheap, dear = drawn.figure["data"]
+    assert cheap["y"][0] == pytest.approx(0.5, abs=0.01)
+    assert (cheap["y"][-1], dear["y"][-1]) == (5.0, 9.0)
+    assert cheap["y"] == sorted(cheap["y"])
+    assert budget_chart(summarise(rows("a", 0.01, 5), []), 10) is None
+
+
+def test_the_month_chart_needs_a_priced_card(gpu_run: Path, plain_run: Path) -> None:
+    run = load_run(gpu_run)
+    drawn = month_chart(run.summary(), run)
+    assert drawn is not None
+    names = [trace["name"] for trace in drawn.figure["data"]]
+    assert names == [
+        "generate_only · sonnet: API only",
+        "hybrid · sonnet: rtx4060 owned",
+        "hybrid · sonnet: rtx4060 rented",
+    ]
+    owned, rented = (trace["y"] for trace in drawn.figure["data"][1:])
+    # Owning costs more at few problems a month; the lines cross where renting the hours has cost as much.
+    assert owned[0] > rented[0]
+    assert owned[-1] < rented[-1]
+    plain = load_run(plain_run)
+    assert month_chart(plain.summary(), plain) is None
