@@ -54,8 +54,7 @@ def _limits(problems: str, window_s: float, *, full: bool) -> dict[str, object]:
     if full:
         measured += [limits.plain_sdk(problems, n, ramp_s, window_s) for n in (10, 100, 1000)]
     rows = [
-        [m.name, m.shares["requests"], m.shares["input"], m.shares["output"], m.rejected, m.failed]
-        for m in measured
+        [m.name, *(m.shares[name] for name in _SHARES), m.rejected, m.failed, m.in_flight, m.load] for m in measured
     ]
     figures: dict[str, object] = {"limit_share": measured[0].binding, "rejected_share": measured[0].rejected}
     print_report(
