@@ -1,0 +1,73 @@
+"""What a plan asks of its nodes, and what is said of its cost before it is spent."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import pytest
+from rich.console import Console
+
+from orchestrator.cluster.cards import LocalCard
+from orchestrator.config.arguments import parse_arguments
+from orchestrator.driver import preflight
+from orchestrator.driver.notes import announce
+from orchestrator.driver.preflight import cluster_settings
+from orchestrator.plan.build import build_plan
+from orchestrator.plan.model import Plan
+
+
+@pytest.fixture(autouse=True)
+def _here(in_folder: object) -> None:
+    """Plans name their folders by the current one."""
+
+
+def plan_of(*words: str) -> Plan:
+    return build_plan(parse_arguments([*words, "limit=2"]))
+
+
+def with_cards(monkeypatch: pytest.MonkeyPatch, cards: Sequence[str]) -> None:
+    """Stand-ins for the machine's cards, as their driver would name them."""
+    found = tuple(LocalCard(name, 8 << 30, "580.65") for name in cards)
+    monkeypatch.setattr(preflight, "local_cards", lambda: found)
+
+
+def test_a_machine_alone_with_a_card_is_what_the_plan_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_cards(monkeypatch, ["NVIDIA GeForce RTX 4060"])
+    settings, notes = cluster_settings(plan_of("suite=gpu", "hardware=rtx4060", "model=rehearsal"))
+    assert settings.labels == {"gpu-class": "rtx4060"}
+    assert notes == []
+
+
+def test_another_card_is_used_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_cards(monkeypatch, ["NVIDIA GeForce RTX 3060"])
+    settings, notes = cluster_settings(plan_of("suite=gpu", "hardware=rtx4060", "model=rehearsal"))
+    assert settings.labels == {"gpu-class": "rtx4060"}
+    assert ["RTX 3060" in note for note in notes] == [True]
+
+
+def test_no_label_is_given_without_a_card_or_where_a_cluster_gives_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_cards(monkeypatch, [])
+    words = ("suite=gpu", "hardware=rtx4060", "model=rehearsal")
+    assert cluster_settings(plan_of(*words))[0].labels == {}
+    with_cards(monkeypatch, ["NVIDIA GeForce RTX 4060"])
+    joined = cluster_settings(plan_of(*words, "cluster=address", "cluster.address=10.0.0.1:6379"))[0]
+    assert joined.labels == {}
+    assert cluster_settings(plan_of("model=rehearsal", "hardware=local"))[0].labels == {}
+
+
+def said(plan: Plan) -> str:
+    console = Console(file=io.StringIO(), width=200, record=True)
+    announce(plan, console)
+    return console.export_text()
+
+
+def test_what_real_money_buys_is_said_before_it_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-not-a-key-of-anybody")
+    text = said(plan_of("model=sonnet", "system=generate_only"))
+    assert "in dollars: from first answers" in text
+    assert "Prices: " in text
+
+
+def test_a_rehearsal_costs_nothing_and_says_no_price() -> None:
+    assert "in dollars" not in said(plan_of("model=rehearsal"))
