@@ -14,7 +14,7 @@ from orchestrator.core.extraction import Extraction
 from orchestrator.core.feedback import feedback_text
 from orchestrator.core.generation import Message, Reply
 from orchestrator.core.money import AccountRef
-from orchestrator.core.problems import Problem, PublicProblem
+from orchestrator.core.problems import ExampleTests, Problem, PublicProblem
 from orchestrator.core.systems import Outcome
 from orchestrator.core.verdicts import GRADED, Verdict
 from orchestrator.driver.execution import ExecutionService
@@ -198,6 +198,8 @@ class TrialTools:
         prices = [reply.usd for reply in self.replies]
         asked = self._cell.replies is not None
         feeds = self._cell.system == "hybrid"
+        # GPU problems have no examples: their feedback tests are inputs of the scoring kind, drawn afresh.
+        has_examples = isinstance(self._problem.feedback, ExampleTests)
         return {
             "cell": self._cell.id,
             "problem": self._problem.id,
@@ -209,7 +211,7 @@ class TrialTools:
             "first_turn_verdict": None if outcome.first_turn_verdict is None else str(outcome.first_turn_verdict),
             "public_verdict": str(self._public[program]) if program in self._public else None,
             "feedback": ("oracle" if self._cell.oracle else "public") if feeds else None,
-            "feedback_examples": self._cell.executions.examples(self._problem) if feeds else None,
+            "feedback_examples": self._cell.executions.examples(self._problem) if feeds and has_examples else None,
             "model_id": next((r.model for r in self.replies if r.model), None),
             "cpu_s": graded.cpu_s if graded is not None else None,
             "wall_s": time.time() - started,
