@@ -286,7 +286,7 @@ def _capabilities(evidence: Evidence) -> list[Finding]:
     cells = [c for c in evidence.summary.cells if c.system == "hybrid" and not c.synthetic]
     rows = [row for cell in cells for row in evidence.rows.get(cell.id, ())]
     for claim, verdicts in CAPABILITIES:
-        subject = f"Only the hybrid can {claim}"
+        subject = f"The hybrid can {claim}"
         failed = [r for r in rows if r.get("first_turn_verdict") in verdicts]
         if not failed:
             why = f"no hybrid trial with a real model had a first turn that ended in {' or '.join(verdicts)}"

@@ -4,10 +4,11 @@ Everything here only reads a run folder (``core.tables`` says what is in it), an
 treated as hostile: it is shown as text and never as markup, code or terminal commands.
 """
 
+from orchestrator.report.claims import terminal_claims
 from orchestrator.report.errors import ReportError
 from orchestrator.report.load import Run, load_run
 from orchestrator.report.page import write_report
 from orchestrator.report.png import main_plots_png
 from orchestrator.report.table import terminal_table
 
-__all__ = ["ReportError", "Run", "load_run", "main_plots_png", "terminal_table", "write_report"]
+__all__ = ["ReportError", "Run", "load_run", "main_plots_png", "terminal_claims", "terminal_table", "write_report"]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.report.claims import terminal_claims
 from orchestrator.report.compare import GATE, compare_runs, print_comparison
 from orchestrator.report.errors import ReportError
 from orchestrator.report.load import load_run
@@ -50,12 +51,14 @@ def _run(console: Console, options: argparse.Namespace) -> int:
             return 0
     if len(folders) > 2:
         raise ReportError("Two runs are compared at a time; more than two go into one page with --html.")
+    if options.claims and len(folders) != 1:
+        raise ReportError("--claims judges one run: give a single run folder.")
     runs = [load_run(folder) for folder in folders]
     if options.problem:
         print_problem(console, runs[0], options.problem)
         return 0
     if len(runs) == 1:
-        console.print(terminal_table(runs[0].summary()))
+        console.print(terminal_claims(runs[0]) if options.claims else terminal_table(runs[0].summary()))
         return 0
     cells = _cells(options.cells) if options.cells else None
     comparison = compare_runs(runs[0], runs[1], cells)
@@ -79,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--problem", metavar="ID", help="show one problem in full: prompt, replies, programs, feedback"
     )
+    parser.add_argument("--claims", action="store_true", help="judge the article's claims by the run")
     parser.add_argument(
         "--html",
         nargs="?",

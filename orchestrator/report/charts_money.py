@@ -13,6 +13,7 @@ from orchestrator.report.series import COLOURS, judged
 
 __all__ = ["Strategy", "budget_chart", "month_chart", "pareto_chart", "strategies"]
 
+MOST_LABELS = 5
 STEPS = 60
 """Points on a line of the budget chart."""
 
@@ -50,6 +51,8 @@ def pareto_chart(summary: Summary) -> Chart | None:
         return None
     points = [(s.usd_per_problem, s.rate.value) for s in found]
     front = pareto_front(points)
+    # More labels than this run into each other; a legend takes their place.
+    labelled = len(found) <= MOST_LABELS
     # Labels point inwards, so that none is cut off at the edge of a narrow screen.
     middle = (min(points)[0] * max(points)[0]) ** 0.5
     data: list[dict[str, object]] = [
@@ -68,7 +71,7 @@ def pareto_chart(summary: Summary) -> Chart | None:
         data.append(
             {
                 "type": "scatter",
-                "mode": "markers+text",
+                "mode": "markers+text" if labelled else "markers",
                 "name": safe(one.label),
                 "text": [two_lines(one.label)],
                 "textposition": "middle right" if x <= middle else "middle left",
@@ -104,7 +107,7 @@ def pareto_chart(summary: Summary) -> Chart | None:
             "height": 380,
             "xaxis": log_axis([x for x, _ in points], words.dollars, title={"text": "API dollars a problem"}),
             "yaxis": {"ticksuffix": "%"},
-            "showlegend": False,
+            "showlegend": not labelled,
         },
         synthetic=summary.synthetic,
     )

@@ -40,7 +40,7 @@ class _Result:
         summary = self.summary
         if summary.synthetic:
             yield Panel(Text(words.SYNTHETIC, style="bold"), style="yellow")
-        tables = [_solved(summary), _effort(summary), _money(summary)]
+        tables = [*_solved(summary), _effort(summary), _money(summary)]
         if any(cell.gpu is not None for cell in summary.cells):
             tables += _gpu(summary)
         for table in tables:
@@ -51,22 +51,26 @@ class _Result:
             yield Text(words.clean(sentence))
 
 
-def _solved(summary: Summary) -> Table:
+def _solved(summary: Summary) -> list[Table]:
+    """What was solved; with several samples their rates, and those of turns, have a table of their own."""
     ks = sorted({k for cell in summary.cells for k in cell.pass_at_k})
     selected = sorted({k for cell in summary.cells for k in cell.selected_at_k})
     hybrid = any(cell.first_turn is not None for cell in summary.cells)
-    headings = ["solved", "pass@1", "95%", "article"]
-    headings += [f"pass@{k}" for k in ks] + [f"selected@{k}" for k in selected]
-    headings += ["turn 1", "mended"] if hybrid else []
-    table = _table("What was solved", *headings, "graded")
+    more = (
+        [f"pass@{k}" for k in ks] + [f"selected@{k}" for k in selected] + (["turn 1", "mended"] if hybrid else [])
+    )
+    apart = bool(ks)
+    first = _table("What was solved", "solved", "pass@1", "95%", "article", *([] if apart else more), "graded")
+    second = _table("By samples and turns", *more)
     for cell in summary.cells:
-        solved = f"{cell.passed}/{cell.graded}"
-        values = [solved, _rate(cell.pass_at_1), words.interval(cell.pass_at_1), words.claimed_rate(cell)]
-        values += [_rate(cell.pass_at_k.get(k)) for k in ks] + [_rate(cell.selected_at_k.get(k)) for k in selected]
+        values = [_rate(cell.pass_at_k.get(k)) for k in ks] + [_rate(cell.selected_at_k.get(k)) for k in selected]
         if hybrid:
             values += ["", ""] if cell.first_turn is None else [_rate(cell.first_turn), _rate(cell.repaired)]
-        table.add_row(*_who(cell), *values, f"{cell.graded}/{cell.planned}")
-    return table
+        solved = [f"{cell.passed}/{cell.graded}", _rate(cell.pass_at_1), words.interval(cell.pass_at_1)]
+        solved.append(words.claimed_rate(cell))
+        first.add_row(*_who(cell), *solved, *([] if apart else values), f"{cell.graded}/{cell.planned}")
+        second.add_row(*_who(cell), *values)
+    return [first, second] if apart else [first]
 
 
 def _effort(summary: Summary) -> Table:

@@ -17,6 +17,14 @@ def test_a_run_prints_its_table(plain_run: Path, capsys: pytest.CaptureFixture[s
     assert "138/164" in capsys.readouterr().out
 
 
+def test_claims_are_judged_one_by_one(plain_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(plain_run), "--claims"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "supported Table 1, Claude (generate_only · sonnet): pass@1 (claimed: 83%)" in shown
+    assert "Not measured: no correct program of it was timed on a card in this run." in shown
+    assert "generate_only · sonnet, cost: $4.76 a month (claimed: $150 a month of API)" in shown
+
+
 def test_two_runs_print_the_verdict_first(plain_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(plain_run), str(plain_run)]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "no difference shown"
@@ -80,6 +88,7 @@ def test_html_goes_into_the_run_by_default(tmp_path: Path) -> None:
         (["RUN", "--problem", "HumanEval/9999"], "did you mean"),
         (["RUN", "--problem", "x", "--html"], "--problem shows one problem"),
         (["RUN", "--gate"], "--gate compares two runs"),
+        (["RUN", "RUN", "--claims"], "--claims judges one run"),
         (["RUN", "--cells", "a,b"], "--cells names one cell"),
         (["RUN", "RUN", "--cells", "a"], "two ids with a comma"),
         (["RUN", "RUN", "RUN"], "Two runs are compared at a time"),

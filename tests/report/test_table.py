@@ -51,9 +51,11 @@ def test_unknown_dollars_are_na(tmp_path: Path) -> None:
     assert "$0" not in shown
 
 
-def test_samples_bring_pass_at_k(gpu_run: Path) -> None:
-    shown = text(load_run(gpu_run).summary())
-    assert "pass@3" in shown
+@pytest.mark.parametrize("width", [80, 120])
+def test_samples_bring_pass_at_k(gpu_run: Path, width: int) -> None:
+    shown = text(load_run(gpu_run).summary(), width)
+    assert "pass@3 selected@3 turn 1 mended" in " ".join(shown.split())
+    assert "…" not in shown
     assert "fast_1.5" in shown
     assert "failures as 0" in shown
     # The article's Table 1 is about HumanEval: beside another suite its figures would mislead.
