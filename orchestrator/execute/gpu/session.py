@@ -66,7 +66,8 @@ class Watched:
     """Of the burst, idle power subtracted."""
     phases: dict[str, float] = field(default_factory=dict)
     """Seconds from the beginning to: ``alone`` (nothing arms any more), ``checked`` (small shapes), ``judged``,
-    ``ended``, ``rested`` (memory back); and ``ready``: from the word to load to loaded."""
+    ``ended``, ``rested`` (memory back); ``ready``: from the word to load to loaded; and
+    ``offset``: what an empty call of its process takes over one of the reference's."""
 
 
 class Session:
@@ -227,6 +228,7 @@ class Session:
         self._rest(before, int(found.get("grown", 0)))
         watched.phases = follower.phases | {
             **({"ready": watched.ready_s} if watched.ready_s is not None else {}),
+            **({"offset": found["offset_s"]} if "offset_s" in found else {}),
             "judged": wall,
             "ended": ended,
             "rested": time.monotonic() - began,
