@@ -32,6 +32,8 @@ def feedback_text(feedback: Feedback) -> str:
         parts.extend(_example(outcome) for outcome in failing[:MOST_EXAMPLES])
         if len(failing) > MOST_EXAMPLES:
             parts.append(f"({len(failing) - MOST_EXAMPLES} further failing examples are left out.)")
+    elif feedback.gpu is not None:
+        parts.append("Your program failed.")
     else:
         parts.append(f"Your program could not be used: {clip(feedback.reason)}")
     if failing and feedback.verdict in (Verdict.TIMEOUT, Verdict.OUT_OF_MEMORY, Verdict.ERROR):

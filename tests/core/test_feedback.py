@@ -37,4 +37,5 @@ def test_a_crash_among_the_examples_is_named() -> None:
 
 def test_gpu_findings_are_given_line_by_line() -> None:
     gpu = GpuFeedback("check", ("worst mismatch at (3, 4): got 1.0, wanted 2.0",))
-    assert "worst mismatch at (3, 4)" in feedback_text(Feedback(Verdict.WRONG_ANSWER, "mismatch", gpu=gpu))
+    text = feedback_text(Feedback(Verdict.WRONG_ANSWER, "worst mismatch at (3, 4): ...", gpu=gpu))
+    assert text == "Your program failed.\nworst mismatch at (3, 4): got 1.0, wanted 2.0"
