@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from orchestrator.core.generation import GenerationRequest
-from orchestrator.generate.attempts import Attempt, AttemptResult, Endpoint, Failure, FailureKind
+from orchestrator.generate.attempts import Attempt, AttemptResult, Endpoint, Failure, FailureKind, ModelFacts
 from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
 from orchestrator.generate.client import MessagesClient, MissingKey
 
@@ -34,10 +34,10 @@ class LocalSender:
             return AttemptResult(None, self._missing)
         return await self._client.send(attempt)
 
-    async def probe(self, model: str) -> AttemptResult | None:
-        """Ask for the model's description; None when it is there."""
+    async def probe(self, model: str) -> CallResult[ModelFacts]:
+        """Ask for the model's description."""
         if self._client is None:
-            return AttemptResult(None, self._missing)
+            return CallResult(None, self._missing)
         return await self._client.probe(model)
 
     async def count_tokens(self, request: GenerationRequest) -> int | None:

@@ -14,6 +14,7 @@ __all__ = [
     "Endpoint",
     "Failure",
     "FailureKind",
+    "ModelFacts",
     "Window",
 ]
 
@@ -69,6 +70,18 @@ class Attempt:
     deadline_s: float
     rehearsal_id: str = ""
     """Sent as ``x-rehearsal-id``, to a loopback address only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a server says of a model. None: it does not say."""
+
+    efforts: frozenset[str] | None = None
+    """Values of ``effort`` that it takes; empty where it has none."""
+    thinking: frozenset[str] | None = None
+    """Values of ``thinking`` that it takes."""
+    max_tokens: int | None = None
+    """Longest reply."""
 
 
 @dataclass(frozen=True, slots=True)

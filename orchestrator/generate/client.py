@@ -18,6 +18,7 @@ from orchestrator.generate.attempts import (
     Endpoint,
     Failure,
     FailureKind,
+    ModelFacts,
     Window,
 )
 from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
@@ -118,17 +119,10 @@ class MessagesClient:
             return progress.result(None, self._failure(error, progress))
         return progress.result(reply, None)
 
-    async def probe(self, model: str) -> AttemptResult | None:
-        """Ask for the model's description, which costs nothing; None when the server has it."""
-        progress = _Progress(start=time.monotonic())
-        try:
-            async with asyncio.timeout(_SHORT_CALL_S):
-                await self._client.models.retrieve(model)
-        except TimeoutError:
-            return progress.result(None, Failure(FailureKind.TIMEOUT, "the server does not answer"))
-        except Exception as error:  # noqa: BLE001 - as in send
-            return progress.result(None, self._failure(error, progress))
-        return None
+    async def probe(self, model: str) -> CallResult[ModelFacts]:
+        """Ask for the model's description, which costs nothing."""
+        result = await self._call(lambda: self._client.models.retrieve(model))
+        return CallResult(None if result.value is None else _facts(result.value), result.failure)
 
     async def count_tokens(self, request: GenerationRequest) -> int | None:
         """The server's own count of the request's input tokens; None where it gives none."""
@@ -340,6 +334,24 @@ _USAGE_FIELDS: Final = (
 def _given(usage: Any) -> dict[str, Any]:
     values = {name: getattr(usage, name, None) for name in _USAGE_FIELDS}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _facts(model: Any) -> ModelFacts:
+    """Read leniently: other servers describe their models in their own way, or hardly at all."""
+    capabilities = getattr(model, "capabilities", None)
+    efforts = thinking = None
+    effort = getattr(capabilities, "effort", None)
+    if effort is not None:
+        levels = ("low", "medium", "high", "xhigh", "max")
+        efforts = frozenset(name for name in levels if effort.supported and _supported(effort, name))
+    types = getattr(getattr(capabilities, "thinking", None), "types", None)
+    if types is not None:
+        thinking = frozenset(name for name in ("adaptive", "disabled") if _supported(types, name))
+    return ModelFacts(efforts, thinking, getattr(model, "max_tokens", None))
+
+
+def _supported(capabilities: Any, name: str) -> bool:
+    return bool(getattr(getattr(capabilities, name, None), "supported", False))
 
 
 def _status(batch: Any) -> BatchStatus:

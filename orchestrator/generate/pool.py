@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from orchestrator.core.generation import GenerationRequest
 from orchestrator.generate.actor import GenerationActor
-from orchestrator.generate.attempts import Attempt, AttemptResult, Endpoint, Failure, FailureKind
+from orchestrator.generate.attempts import Attempt, AttemptResult, Endpoint, Failure, FailureKind, ModelFacts
 from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
 from orchestrator.generate.client import IN_FLIGHT_PER_CLIENT
 from orchestrator.generate.requests import is_loopback
@@ -83,10 +83,9 @@ class ActorPool:
         result, died = await self._through(lambda handle: handle.send.remote(attempt))
         return AttemptResult(None, died) if result is None else result
 
-    async def probe(self, model: str) -> AttemptResult | None:
-        """Ask for the model's description; None when it is there."""
-        result, died = await self._through(lambda handle: handle.probe.remote(model))
-        return result if died is None else AttemptResult(None, died)
+    async def probe(self, model: str) -> CallResult[ModelFacts]:
+        """Ask for the model's description."""
+        return await self._call(lambda handle: handle.probe.remote(model))
 
     async def count_tokens(self, request: GenerationRequest) -> int | None:
         """The provider's own count of input tokens; None where it gives none."""

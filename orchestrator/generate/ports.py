@@ -8,7 +8,7 @@ from typing import Protocol
 
 from orchestrator.core.generation import GenerationRequest, Reply
 from orchestrator.core.money import AccountRef
-from orchestrator.generate.attempts import Attempt, AttemptResult
+from orchestrator.generate.attempts import Attempt, AttemptResult, ModelFacts
 from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
 
 __all__ = ["ReplyJournal", "Reserver", "Sender"]
@@ -73,8 +73,8 @@ class Sender(Protocol):
     async def send(self, attempt: Attempt) -> AttemptResult:
         """Send one request once."""
 
-    async def probe(self, model: str) -> AttemptResult | None:
-        """Ask for the model's description, which costs nothing; None when it is there."""
+    async def probe(self, model: str) -> CallResult[ModelFacts]:
+        """Ask for the model's description, which costs nothing."""
 
     async def count_tokens(self, request: GenerationRequest) -> int | None:
         """The provider's own count of input tokens; None where it gives none."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
 from orchestrator.core.money import AccountRef, BudgetExhausted
-from orchestrator.generate.attempts import FailureKind
+from orchestrator.generate.attempts import Failure, FailureKind, ModelFacts
 from orchestrator.generate.batch_purchases import BatchPurchases
 from orchestrator.generate.batches import BatchSettings
 from orchestrator.generate.breaker import FatalApiError
@@ -122,8 +122,16 @@ class GenerationService:
             text = text[: len(text) - len(parts[-2].text)] + reply.text
         return _joined(parts, text)
 
-    async def check(self, provider: str, model: str) -> None:
-        """Find out for nothing whether the server is there, the key is accepted and the model exists.
+    async def check(
+        self,
+        provider: str,
+        model: str,
+        *,
+        effort: str | None = None,
+        thinking: str | None = None,
+        max_tokens: int | None = None,
+    ) -> None:
+        """Find out for nothing whether the server is there, takes the key, and has the model with these options.
 
         A local server need not know its model by name, or describe it; it must only answer.
 
@@ -132,7 +140,9 @@ class GenerationService:
                 request.)
         """
         result = await self._routes[provider].sender.probe(model)
-        failure = None if result is None else result.failure
+        failure = result.failure
+        if result.value is not None:
+            failure = _unfit(result.value, model, effort, thinking, max_tokens)
         if failure is None:
             return
         local = provider.startswith(_LOCAL)
@@ -245,3 +255,17 @@ def _joined(parts: Sequence[Reply], text: str) -> Reply:
         latency_s=sum(part.latency_s for part in parts),
         usd=sum(known) if len(known) == len(dollars) else None,
     )
+
+
+def _unfit(
+    facts: ModelFacts, model: str, effort: str | None, thinking: str | None, max_tokens: int | None
+) -> Failure | None:
+    """The first option that the model does not have, in words; None if it has them all or does not say."""
+    for name, value, known in (("effort", effort, facts.efforts), ("thinking", thinking, facts.thinking)):
+        if value is not None and known is not None and value not in known:
+            choices = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            return Failure(FailureKind.FATAL, f"{model} does not take model.{name}={value}: {choices}")
+    if max_tokens is not None and facts.max_tokens is not None and max_tokens > facts.max_tokens:
+        words = f"{model} writes at most {facts.max_tokens:,} tokens; model.max_tokens={max_tokens:,} is more"
+        return Failure(FailureKind.FATAL, words)
+    return None

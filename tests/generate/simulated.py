@@ -15,6 +15,7 @@ from orchestrator.generate.attempts import (
     AttemptResult,
     Failure,
     FailureKind,
+    ModelFacts,
     Window,
 )
 from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
@@ -129,8 +130,8 @@ class SimulatedSender:
         )
         return AttemptResult(reply, None, windows, loop.time() - at, loop.time() - at)
 
-    async def probe(self, model: str) -> AttemptResult | None:
-        return None
+    async def probe(self, model: str) -> CallResult[ModelFacts]:
+        return CallResult(ModelFacts())
 
     async def count_tokens(self, request: GenerationRequest) -> int | None:
         return None

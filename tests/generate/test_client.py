@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.generation import GenerationRequest, Message, Usage
-from orchestrator.generate.attempts import Attempt, AttemptResult, Endpoint, FailureKind
+from orchestrator.generate.attempts import Attempt, AttemptResult, Endpoint, FailureKind, ModelFacts
 from orchestrator.generate.client import MessagesClient, MissingKey, read_key
 from tests.generate.wire import Seen, Wire, Writer, answer, error, events, stream, wire
 
@@ -281,3 +281,15 @@ def test_the_rehearsal_id_goes_to_a_loopback_address_only() -> None:
     assert is_loopback("http://localhost:1")
     for other in (None, "https://api.anthropic.com", "http://127.0.0.1.example.com", "http://10.0.0.1", "nonsense"):
         assert not is_loopback(other)
+
+
+def test_a_server_that_describes_its_model_in_its_own_way_is_no_problem() -> None:
+    async def main() -> None:
+        async with wire(lambda _, writer: answer(writer, 200, {"id": "m", "object": "model"})) as server:
+            client = MessagesClient(endpoint(server))
+            result = await client.probe("m")
+            await client.close()
+        assert result.failure is None
+        assert result.value == ModelFacts()
+
+    asyncio.run(main())

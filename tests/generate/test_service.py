@@ -11,7 +11,8 @@ import pytest
 from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
 from orchestrator.core.money import BudgetExhausted
 from orchestrator.core.prices import GpuTimePrice, Price, Rates
-from orchestrator.generate.attempts import Attempt, AttemptReply, AttemptResult, Failure, FailureKind
+from orchestrator.generate.attempts import Attempt, AttemptReply, Failure, FailureKind, ModelFacts
+from orchestrator.generate.batch_records import CallResult
 from orchestrator.generate.service import (
     CONTEXT_EXCEEDED,
     FatalApiError,
@@ -377,8 +378,8 @@ def test_what_stops_a_run_before_it_begins(
     async def body() -> None:
         sender = SimulatedSender()
 
-        async def probe(model: str) -> AttemptResult:
-            return AttemptResult(None, Failure(kind, "no", status))
+        async def probe(model: str) -> CallResult[ModelFacts]:
+            return CallResult(None, Failure(kind, "no", status))
 
         sender.probe = probe  # type: ignore[method-assign,assignment]
         books = Books()
@@ -391,3 +392,29 @@ def test_what_stops_a_run_before_it_begins(
         await service.close()
 
     run(body())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"effort": "low", "thinking": "adaptive", "max_tokens": 100}, None),
+        ({"effort": "max"}, r"does not take model\.effort=max: it has high, low"),
+        ({"thinking": "disabled"}, r"model\.thinking=disabled: it has adaptive"),
+        ({"max_tokens": 200}, "at most 100 tokens; model.max_tokens=200"),
+    ],
+)
+def test_options_that_a_model_does_not_have_are_refused_before_the_run(
+    options: dict[str, Any], words: str | None
+) -> None:
+    async def main(b: Bench) -> None:
+        async def probe(model: str) -> CallResult[ModelFacts]:
+            return CallResult(ModelFacts(frozenset({"low", "high"}), frozenset({"adaptive"}), 100))
+
+        b.sender.probe = probe  # type: ignore[method-assign]
+        if words is None:
+            await b.service.check("anthropic", MODEL, **options)
+        else:
+            with pytest.raises(FatalApiError, match=words):
+                await b.service.check("anthropic", MODEL, **options)
+
+    bench(main)

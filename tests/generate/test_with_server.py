@@ -78,7 +78,7 @@ def test_without_faults_what_we_settle_is_what_the_server_charged(problems: str,
         books = Books()
         with RehearsalServer(settings(problems)) as server:
             service = service_over(LocalSender(endpoint(server, stream=stream)), books)
-            await service.check("rehearsal:x", MODEL)
+            await service.check("rehearsal:x", MODEL, effort="xhigh", thinking="adaptive", max_tokens=400)
             replies = await asyncio.gather(*(ask(service, n) for n in range(40)))
             await service.close()
             counts = server.counts()
