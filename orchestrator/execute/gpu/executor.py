@@ -49,6 +49,7 @@ class GpuExecutor:
         self._allowed = min(total, settings.memory_cap_bytes or total)
         # Contexts of candidates, reference and referee need room beside the arrays.
         self._memory = self._allowed - min(_CONTEXTS_BYTES, self._allowed // 5) if self._watch else self._allowed
+        self._sized: dict[tuple[str, str], dict[str, Any]] = {}
         self._ceilings: dict[tuple[str, str, float], dict[str, Any]] = {}
 
     @property
@@ -75,19 +76,10 @@ class GpuExecutor:
                 f"{problem.public.dialect} programs need a card; without one (execute.device=cpu) only torch runs"
             )
             return Preparation(problem.id, Verdict.INFRASTRUCTURE, reason, limits)
-        scale = 1.0 if self._settings.device == "gpu" else _HOST_SCALE
-        failed = self._open(tests, scale)
-        answer = {} if failed else self._session.command({"cmd": "calibrate"} if self._watch else _rescale(scale))
-        failed = failed or answer.get("failed")
+        recording, failed = self._size(tests)
         if failed:
             reason = f"the reference program failed: {failed.get('type')}: {failed.get('message')}"[:300]
             return Preparation(problem.id, Verdict.ERROR, " ".join(reason.split()), limits)
-        recording = {
-            "scale": float(answer["scale"]),
-            "dims": answer["shape"],
-            "reference_s": answer.get("seconds"),
-            "cpu_reference_s": self._cpu_reference(tests),
-        }
         made = Preparation(
             problem.id, Verdict.PASSED, "", limits, recording=json.dumps(recording, sort_keys=True).encode()
         )
@@ -158,6 +150,26 @@ class GpuExecutor:
             gpu=measures,
             gpu_feedback=GpuFeedback(finding.phase, lines) if feedback else None,
         )
+
+    def _size(self, tests: GpuTests) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Size and CPU time of the timed shape, once for all dialects; or what the reference failed with."""
+        key = (tests.name, tests.dtype)
+        if key not in self._sized:
+            scale = 1.0 if self._settings.device == "gpu" else _HOST_SCALE
+            failed = self._open(tests, scale)
+            answer = (
+                {} if failed else self._session.command({"cmd": "calibrate"} if self._watch else _rescale(scale))
+            )
+            failed = failed or answer.get("failed")
+            if failed:
+                return {}, failed
+            self._sized[key] = {
+                "scale": float(answer["scale"]),
+                "dims": answer["shape"],
+                "reference_s": answer.get("seconds"),
+                "cpu_reference_s": self._cpu_reference(tests),
+            }
+        return self._sized[key], None
 
     def _open(self, tests: GpuTests, scale: float) -> dict[str, Any] | None:
         """Have the problem open at this scale; what the reference said if it failed."""

@@ -30,7 +30,7 @@ class GpuExecutorSettings:
     min_rounds: int = 9
     """Timed rounds that are made whatever they take."""
     max_rounds: int = 60
-    energy_window_s: float = 0.0
+    energy_window_s: float = 2.0
     """Seconds of back-to-back calls over which the energy counter is read, on scoring inputs only; at least 2, or
     0: not measured."""
     cpu_reference_limit_s: float = 30.0

@@ -24,6 +24,7 @@ def make_executor(options: argparse.Namespace, **changes: object) -> GpuExecutor
         gpu_uuid=card_uuid(options.first_card) if options.device == "gpu" else "",
         memory_cap_bytes=cap,
         cpu_reference_limit_s=0.0,
+        energy_window_s=0.0,
     )
     return GpuExecutor(replace(settings, **changes))  # type: ignore[arg-type]
 

@@ -83,7 +83,9 @@ class _CardBench(Bench):
 
     def __init__(self, device: str, scratch: Path, uuid: str) -> None:
         self._uuid = uuid
-        super().__init__(device, scratch, gpu_uuid=uuid, timing_budget_s=0.15, min_rounds=5, max_rounds=12)
+        super().__init__(
+            device, scratch, gpu_uuid=uuid, timing_budget_s=0.15, min_rounds=5, max_rounds=12, energy_window_s=0.0
+        )
 
     def card_bytes(self) -> int:
         """Memory in use on this card."""

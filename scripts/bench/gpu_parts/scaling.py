@@ -104,6 +104,7 @@ def _work(device: str, uuid: str, total: int, shared: tuple[Any, Any, Any]) -> N
             min_rounds=_ROUNDS,
             max_rounds=_ROUNDS,
             cpu_reference_limit_s=0.0,
+            energy_window_s=0.0,
         )
     )
     try:
