@@ -20,7 +20,7 @@ from orchestrator.core.claims import (
     Workload,
 )
 from orchestrator.core.comparison import ALPHA, Paired, compare, correct_for_several
-from orchestrator.core.rows import Row, is_passed, number, values_of
+from orchestrator.core.rows import Row, is_graded, is_passed, number, values_of
 from orchestrator.core.statistics import median, median_interval
 from orchestrator.core.summary import CellSummary, Rate, Summary
 
@@ -194,6 +194,7 @@ def _table_1_row(row: ClaimedSystem, evidence: Evidence) -> list[Finding]:
 
 def _claimed_effort(name: str, row: ClaimedSystem, cell: CellSummary, rows: Sequence[Row]) -> list[Finding]:
     memory = "gpu_peak_memory_bytes" if cell.gpu is not None else "peak_memory_bytes"
+    graded = [row for row in rows if is_graded(row)]
     found = []
     for quantity, column, claimed, show in (
         ("execution time per problem", "execute_s", row.execute_s, in_seconds),
@@ -207,7 +208,7 @@ def _claimed_effort(name: str, row: ClaimedSystem, cell: CellSummary, rows: Sequ
                 _unmeasured(subject, show(claimed), "this was a rehearsal, and no model wrote the programs")
             )
         else:
-            found.append(time_finding(subject, claimed, values_of(rows, column), show, _other_setting(cell)))
+            found.append(time_finding(subject, claimed, values_of(graded, column), show, _other_setting(cell)))
     return found
 
 

@@ -179,3 +179,7 @@ class Plan(TypedDict, total=False):
     """The fields of ``RatesConfig``."""
     synthetic: bool
     """True if any trial is."""
+    status: str
+    """``running``, ``done``, ``interrupted``, ``budget`` or ``failed``."""
+    config: dict[str, object]
+    """The whole configuration; ``run.results_uri`` in it says where the tables are if not in the folder."""

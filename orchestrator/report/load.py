@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,8 @@ def combine(runs: Sequence[Run]) -> Run:
     """
     if len(runs) == 1:
         return runs[0]
+    if len({run.name for run in runs}) < len(runs):
+        runs = [replace(run, name=f"{run.path.resolve().parent.name}/{run.name}") for run in runs]
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         raise ReportError(f"Two of the runs have the same name ({', '.join(sorted(names))}); rename a folder.")

@@ -107,6 +107,11 @@ def test_equal_names_cannot_be_combined(plain_run: Path) -> None:
         combine([load_run(plain_run)] * 2)
 
 
+def test_equal_folder_names_are_told_apart_by_their_parents(tmp_path: Path) -> None:
+    runs = [load_run(fabricate_run(tmp_path / parent / "run", problems=2)) for parent in ("a", "b")]
+    assert combine(runs).name == "a/run + b/run"
+
+
 def test_turns_of_a_trial_are_in_order(plain_run: Path) -> None:
     run = load_run(plain_run)
     repaired = next(r for r in run.rows if r["system"] == "hybrid" and r["turns"] == 3)
