@@ -321,9 +321,7 @@ class _Run:
             console.print(self.tracking.failure, style="yellow", highlight=False, markup=False, soft_wrap=True)
         console.print(f"report: {shown(self.plan.run_dir / 'report.html')}", highlight=False, soft_wrap=True)
         if self.tracking.enabled:
-            console.print(
-                f"mlflow ui --backend-store-uri {self.tracking.uri}", highlight=False, markup=False, soft_wrap=True
-            )
+            console.print(self.tracking.how_to_look, highlight=False, markup=False, soft_wrap=True)
         return code
 
     def _code(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -55,7 +56,6 @@ class Tracking:
         self._watcher: asyncio.Task[None] | None = None
         self._progress: Progress | None = None
         self._record: Mapping[str, Any] = {}
-        self._step = 0
         self.failure: str | None = None
         """One sentence when something could not be written."""
 
@@ -63,6 +63,18 @@ class Tracking:
     def enabled(self) -> bool:
         """Whether MLflow is written at all."""
         return self._config.enabled
+
+    @property
+    def _step(self) -> int:
+        """Seconds since the sweep was first started: goes on where a resumed sweep stopped."""
+        return max(0, int(time.time() - float(self._record.get("created") or time.time())))
+
+    @property
+    def how_to_look(self) -> str:
+        """The command or the address that shows what was written."""
+        if self.uri.startswith("http"):
+            return f"mlflow: {self.uri}"
+        return f"mlflow ui --backend-store-uri {self.uri}"
 
     def check(self) -> None:
         """Raises :class:`TrackingUnreachable` before anything is spent."""
@@ -107,7 +119,7 @@ class Tracking:
         if self._progress is not None:
             self._log_progress(tracker, self._progress)
         for cell in summary.cells:
-            tracker.metrics(cell.id, cell_metrics(cell))
+            tracker.metrics(cell.id, cell_metrics(cell), step=self._step)
             tracker.tags(cell.id, {"mlflow.note.content": cell_description(cell)})
         ended = {"isolation": isolation, "status": str(self._record.get("status", status.lower()))}
         ended |= {"synthetic": str(summary.synthetic).lower(), "mlflow.note.content": sweep_description(summary)}
@@ -139,9 +151,9 @@ class Tracking:
             await asyncio.sleep(PROGRESS_S)
 
     def _log_progress(self, tracker: Tracker, progress: Progress) -> None:
-        self._step += 1
         for cell in progress.cells:
-            tracker.metrics(cell.id, progress_metrics(cell), step=self._step)
+            if cell.graded:
+                tracker.metrics(cell.id, progress_metrics(cell), step=self._step)
         tracker.metrics(None, sweep_progress_metrics(progress), step=self._step)
 
     def _log_trials(self, tracker: Tracker, folder: Path) -> str | None:
@@ -155,7 +167,7 @@ class Tracking:
         for row in run.rows:
             rows[row["cell"]].append(row)
         for cell, trials in rows.items():
-            tracker.text(cell, "trials.json", json.dumps(trials_table(trials)))
+            tracker.text(cell, "trials.csv", trials_table(trials))
         if chosen := choose_trials(run.rows, self._config.traces):
             elapsed = self._progress.elapsed_s if self._progress is not None else 0.0
             seconds = max(TRACES_S, TRACES_SHARE * elapsed)

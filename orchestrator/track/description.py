@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import csv
+import io
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from orchestrator.core.summary import CellSummary, Rate, Summary
@@ -46,12 +48,22 @@ def cell_description(cell: CellSummary) -> str:
     return "\n".join([*lines, f"- {ended}"]) if ended else "\n".join(lines)
 
 
-def trials_table(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """A cell's trials as MLflow shows a table, failures first: ``columns`` and ``data``."""
+def trials_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A cell's trials as CSV, failures first: MLflow's page shows it as a table."""
     ordered = sorted(rows, key=lambda row: (row.get("verdict") == "passed", str(row["problem"]), row["sample"]))
     filled = [name for name in TRIAL_COLUMNS if any(row.get(name) is not None for row in ordered)]
-    data: Sequence[list[Any]] = [[row.get(name) for name in filled] for row in ordered[:MOST_TRIALS]]
-    return {"columns": filled, "data": data}
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(filled)
+    for row in ordered[:MOST_TRIALS]:
+        writer.writerow([_cell_text(row.get(name)) for name in filled])
+    return text.getvalue()
+
+
+def _cell_text(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _row(cell: CellSummary) -> list[str]:

@@ -57,11 +57,14 @@ def cell_metrics(cell: CellSummary) -> dict[str, float]:
 
 
 def progress_metrics(cell: CellProgress) -> dict[str, float]:
-    """Metrics of a cell under way, logged over time."""
+    """Metrics of a cell under way: its final metrics by their own names, as far as they are known.
+
+    ``pass_at_1`` is the share of the graded trials that passed so far. The last point of each is the final one.
+    """
     values: dict[str, float | None] = {
-        "progress_done": cell.done,
-        "progress_pass_rate": cell.pass_rate,
-        "progress_usd": cell.usd,
+        "pass_at_1": cell.pass_rate,
+        "passed": cell.passed,
+        "graded": cell.graded,
     }
     return {name: float(value) for name, value in values.items() if value is not None}
 

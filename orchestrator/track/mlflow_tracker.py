@@ -236,7 +236,14 @@ class Tracker:
                             f"MLflow at {self.uri} could not be written: {_line(error)}"
                         )
                         break
-                    logger.warning("MLflow at %s: %s; trying again", self.uri, _line(error))
+                    if pause == FIRST_RETRY_S:
+                        logger.warning(
+                            "MLflow at %s: %s; the sweep goes on and what is to be written waits,"
+                            " at the end for at most %d minutes",
+                            self.uri,
+                            _line(error),
+                            AT_END_S // 60,
+                        )
                     time.sleep(pause)
                     pause = min(2 * pause, LONGEST_RETRY_S)
 
