@@ -31,6 +31,8 @@ ROOT: Final = HERE.parents[1]
 TAG: Final = "orchestrator-owner"
 TOKEN: Final = Path("~/.ray/auth_token")
 REMOTE: Final = "~/orchestrator-node"
+RAY: Final = (sys.executable, "-m", "ray.scripts.scripts")
+"""Ray's command of this very installation: what runs on the nodes must be of the same version."""
 IDLE_MINUTES: Final = 30
 """A machine that no sweep used for so long ends itself."""
 MOST_HOURS: Final = 24.0
@@ -97,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         path.write_text(as_yaml(rendered), encoding="utf-8")
         ends = datetime.fromtimestamp(deadline, UTC).strftime("%Y-%m-%d %H:%M UTC")
         print(f"every machine ends at {ends}; to end them before: ray down -y {path}")
-        return subprocess.run(["ray", "up", "-y", "--no-config-cache", str(path)], check=False).returncode
+        return subprocess.run([*RAY, "up", "-y", "--no-config-cache", str(path)], check=False).returncode
 
 
 def load(name: str) -> dict[str, Any]:
@@ -247,7 +249,7 @@ def asked(question: str) -> bool:
 def ensure_token() -> None:
     """Make the token that the cluster's nodes and its users share, where there is none."""
     if not TOKEN.expanduser().exists():
-        subprocess.run(["ray", "get-auth-token", "--generate"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*RAY, "get-auth-token", "--generate"], check=True, stdout=subprocess.DEVNULL)
     TOKEN.expanduser().chmod(0o600)
 
 
