@@ -16,6 +16,9 @@ __all__ = ["Interval", "Round", "Timing", "drop_throttled", "roofline", "throttl
 _RESAMPLES: Final = 2000
 _SAME: Final = 0.02
 """Programs whose times differ by less than this share are called the same: the spread of one program's medians."""
+_SCATTER_S: Final = 40e-6
+"""By how much the times of one program differ from one process to the next, either way, whatever its length: ten
+judgings of a 1.5 ms program on an H200 lay within 37 us of their median. Rounds within a process do not show it."""
 _MOST_DROPPED: Final = 0.5
 """If more than this share of the rounds is throttled, that is how the card runs: all are kept."""
 
@@ -107,7 +110,9 @@ def time_rounds(rounds: Sequence[Round], offset_s: float = 0.0, seed: int = 0) -
     own = _interval(float(np.median(data[:, 2])) - touch - offset_s, candidate, resolution)
     theirs = _interval(float(np.median(data[:, 1])) - touch, reference, resolution)
     ratio = np.maximum(reference, resolution) / np.maximum(candidate, resolution)
-    return Timing(own, theirs, _compare(ratio), float(np.median(empty)), resolution)
+    return Timing(
+        own, theirs, _compare(ratio, _SAME + _SCATTER_S / theirs.median), float(np.median(empty)), resolution
+    )
 
 
 def _interval(median: float, resampled: NDArray[np.float64], resolution: float) -> Interval:
@@ -115,14 +120,14 @@ def _interval(median: float, resampled: NDArray[np.float64], resolution: float) 
     return Interval(max(median, resolution), max(float(low), resolution), max(float(high), resolution))
 
 
-def _compare(ratio: NDArray[np.float64]) -> str:
-    """Speedups over the reference, resampled, to a word."""
+def _compare(ratio: NDArray[np.float64], margin: float) -> str:
+    """Speedups over the reference, resampled, to a word; ``margin`` is the share within which two are the same."""
     low, high = (float(x) for x in np.percentile(ratio, [2.5, 97.5]))
-    if low > 1 + _SAME:
+    if low > 1 + margin:
         return "faster"
-    if high < 1 - _SAME:
+    if high < 1 - margin:
         return "slower"
-    if low > 1 - _SAME and high < 1 + _SAME:
+    if low > 1 - margin and high < 1 + margin:
         return "same"
     return "ambiguous"
 

@@ -37,11 +37,20 @@ def test_empty_calls_are_subtracted() -> None:
         (2e-3, 3e-3, 0.01, "faster"),
         (3e-3, 2e-3, 0.01, "slower"),
         (2e-3, 2.01e-3, 0.002, "same"),
-        (2e-3, 2.04e-3, 0.2, "ambiguous"),
+        (2e-3, 2.08e-3, 0.2, "ambiguous"),
     ],
 )
 def test_comparison(candidate: float, reference: float, noise: float, word: str) -> None:
     assert time_rounds(rounds(candidate, reference, noise)).comparison == word
+
+
+def test_scatter_between_processes_counts_most_for_short_programs() -> None:
+    assert time_rounds(rounds(1.0e-3, 1.04e-3, 0.001)).comparison == "same"
+    assert time_rounds(rounds(1.0e-2, 1.04e-2, 0.001)).comparison == "faster"
+
+
+def test_offset_of_the_candidates_own_empty_calls_is_subtracted() -> None:
+    assert time_rounds(rounds(2e-3, 2e-3), offset_s=1e-4).candidate.median == pytest.approx(1.9e-3)
 
 
 def test_interval_covers_the_median_of_noisy_rounds() -> None:
