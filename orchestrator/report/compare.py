@@ -179,7 +179,9 @@ def _named(
 
 
 def _key(cell: CellSummary) -> str:
-    return json.dumps([cell.system, cell.model, cell.axes], sort_keys=True, default=str)
+    # Whether a run had the model or the system as an axis does not make its cells other ones.
+    rest = {name: value for name, value in cell.axes.items() if name not in ("system", "model")}
+    return json.dumps([cell.system, cell.model, rest], sort_keys=True, default=str)
 
 
 def _names(cells: Sequence[CellSummary]) -> str:

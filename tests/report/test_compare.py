@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,17 @@ def test_one_system_each_is_compared_whatever_it_is(tmp_path: Path) -> None:
     b = fabricate_run(tmp_path / "b", systems=("hybrid", "execute_only"), models=("opus",))
     (pair,) = compare_runs(load_run(a), load_run(b)).pairs
     assert (pair.a.id, pair.b.id) == ("generate_only-sonnet", "hybrid-opus")
+
+
+def test_what_was_an_axis_does_not_matter(plain_run: Path, tmp_path: Path) -> None:
+    plan = json.loads((plain_run / "plan.json").read_text())
+    for cell in plan["cells"]:
+        cell["axes"] = {"system": cell["system"]}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    for name in ("results.parquet", "steps.parquet"):
+        shutil.copy(plain_run / name, tmp_path)
+    pairs = compare_runs(load_run(plain_run), load_run(tmp_path)).pairs
+    assert [pair.b.id for pair in pairs] == ["generate_only-sonnet", "hybrid-sonnet"]
 
 
 def test_named_cells(plain_run: Path) -> None:
