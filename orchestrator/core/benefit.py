@@ -98,8 +98,8 @@ def _iteration(cell: CellSummary, evidence: Evidence) -> tuple[str, str]:
         return f"{generation:.3g} s", f"median seconds of {len(evidence.generation_s[cell.id])} replies"
     return (
         f"{generation + execution:.3g} s",
-        f"{generation:.3g} s median reply + {execution:.3g} s median execution a turn; it holds a whole reply, so the "
-        "claimed 0.4 s would be less than one of its parts, claimed as 2.1 s",
+        f"{generation:.3g} s median reply + {execution:.3g} s median execution a turn; it holds a whole reply, "
+        "so the claimed 0.4 s would be less than one of its parts, claimed as 2.1 s",
     )
 
 
