@@ -116,10 +116,12 @@ class Tracking:
         tracker = self._tracker
         if self._watcher is not None:
             self._watcher.cancel()
+        # After the last point of progress also where that was made within the same second.
+        step = self._step + 1
         if self._progress is not None:
-            self._log_progress(tracker, self._progress)
+            tracker.metrics(None, sweep_progress_metrics(self._progress), step=step)
         for cell in summary.cells:
-            tracker.metrics(cell.id, cell_metrics(cell), step=self._step)
+            tracker.metrics(cell.id, cell_metrics(cell), step=step)
             tracker.tags(cell.id, {"mlflow.note.content": cell_description(cell)})
         ended = {"isolation": isolation, "status": str(self._record.get("status", status.lower()))}
         ended |= {"synthetic": str(summary.synthetic).lower(), "mlflow.note.content": sweep_description(summary)}
@@ -194,7 +196,8 @@ class Tracking:
             "git_commit": str(record["git_commit"] or "unknown"),
             # What MLflow's own columns Source, Version and User show.
             "mlflow.source.type": "LOCAL",
-            "mlflow.source.name": str(record["command"]),
+            # The page shows what stands behind the last slash, so no more than this; the whole is a parameter.
+            "mlflow.source.name": f"python -m orchestrator +sweep={record['sweep']}",
             **_user(),
         }
         if record["git_commit"]:
