@@ -3,7 +3,8 @@
 Everything of the driver is real (scheduler, trials, requests bought through limiter, ledger and journal, verdicts
 journaled, tables written); what answers is a stand-in: a reply and a verdict that are there at once, in this
 process or in Ray actors that do nothing else. A trial of ``generate_only`` is two steps: one purchase, one verdict.
-Every case has a process of its own, so that its memory is its own.
+Every case has a process of its own, so that its memory is its own; ``rss_bytes_per_trial`` is its growth from the
+first quarter of the trials to the last, which below some 2,000 trials is buffers that fill.
 
     python -m scripts.bench.scale [--trials 1000,10000] [--slots 1,16,256] [--full --recorded RUN]
 
@@ -223,6 +224,9 @@ async def _measure(case: _Case, folder: Path) -> dict[str, Any]:
     execution = ExecutionService(pool, journal, seed=_SEED)
     problems = [_problem(number) for number in range(_PROBLEMS)]
     await execution.prepare(problems)
+    while pool.starting:  # noqa: ASYNC110  (a pool tells nobody when its last slot is up)
+        # Starting an actor's process is no step's cost.
+        await asyncio.sleep(0.05)
     prompt = Prompt("", "{prompt}", "{feedback}", False, "")
     replies = ModelReplies(
         service, prompt, provider="bench", model=_MODEL, max_tokens=512, effort=None, thinking=None
@@ -248,6 +252,7 @@ async def _measure(case: _Case, folder: Path) -> dict[str, Any]:
         on_stop=pool.stop,
     )
     todo = (Assignment(cell, problems[n % _PROBLEMS], n // _PROBLEMS) for n in range(case.trials))
+    load = os.getloadavg()[0]
     cpu, began = process.cpu_times(), time.perf_counter()
     await scheduler.run(todo)
     seconds, after = time.perf_counter() - began, process.cpu_times()
@@ -267,7 +272,7 @@ async def _measure(case: _Case, folder: Path) -> dict[str, Any]:
         "driver_cpu_ms_per_step": round(1000 * driver_cpu / steps, 3),
         "rss_mib": round(late[1] / 2**20, 1),
         "rss_bytes_per_trial": round((late[1] - early[1]) / max(1, late[0] - early[0])),
-        "load_before": os.getloadavg()[0],
+        "load_before": round(load, 1),
     }
 
 
