@@ -333,6 +333,8 @@ class Tracker:
 def _quieten() -> None:
     # No figure of a user's sweep goes to anyone but the store that was named.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # The driver says where to look, once.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Retries are ours: MLflow's own block a call for minutes with nothing said.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 

@@ -140,7 +140,8 @@ def track(uri: str, experiment: str, count: int = 6) -> tuple[dict[str, Any], st
     tracker.text("hybrid-sonnet", "trials.csv", "problem,verdict\nHumanEval/1,passed\n")
     tracker.call(TraceWriter(iter(traces(count)), uri, chosen=count, seconds=60.0))
     tracker.finish(status="FINISHED")
-    return remembered[-1], tracker.close(wait_s=240.0)
+    failure = tracker.close(wait_s=240.0)
+    return remembered[-1], failure
 
 
 def test_who_is_not_let_in_learns_it_before_anything_is_spent(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
