@@ -15,9 +15,10 @@ from orchestrator.core.verdicts import Verdict
 from orchestrator.execute.gpu import findings, rules
 from orchestrator.execute.gpu.cpu_timing import time_cpu_reference
 from orchestrator.execute.gpu.family import FamilyError
+from orchestrator.execute.gpu.follow import Watched
 from orchestrator.execute.gpu.nvml import CardWatch
 from orchestrator.execute.gpu.report import measures_of
-from orchestrator.execute.gpu.session import Session, Watched
+from orchestrator.execute.gpu.session import Session
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
 
 __all__ = ["GpuExecutor", "GpuExecutorSettings"]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["THROTTLED", "CardWatch", "Sample"]
+__all__ = ["THROTTLED", "CardWatch", "EnergyMeter", "Sample"]
 
+_IDLE_S: Final = 2.0
 THROTTLED: Final = {
     0x0000000000000004: "power cap",
     0x0000000000000008: "hardware slowdown",
@@ -85,3 +86,25 @@ class CardWatch:
             return question()
         except self._nvml.NVMLError:
             return None
+
+
+class EnergyMeter:
+    """The card's energy counter, and what the card draws when nothing runs."""
+
+    def __init__(self, watch: CardWatch) -> None:
+        self._watch = watch
+        self._idle: float | None = None
+
+    def joules(self) -> float | None:
+        """The counter; None where the card has none."""
+        return self._watch.energy_j()
+
+    def idle_w(self) -> float | None:
+        """Watts with contexts but nothing running: measured over 2 s when first asked, while nothing runs."""
+        if self._idle is None:
+            start, began = self.joules(), time.monotonic()
+            time.sleep(_IDLE_S)
+            end, elapsed = self.joules(), time.monotonic() - began
+            if start is not None and end is not None:
+                self._idle = (end - start) / elapsed
+        return self._idle

@@ -7,9 +7,9 @@ from statistics import median
 from typing import Any
 
 from orchestrator.core.gpu import GpuMeasures
+from orchestrator.execute.gpu.follow import Watched
 from orchestrator.execute.gpu.measures import Round, drop_throttled, roofline, throttle_names, time_rounds
 from orchestrator.execute.gpu.nvml import CardWatch
-from orchestrator.execute.gpu.session import Watched
 
 __all__ = ["measures_of"]
 

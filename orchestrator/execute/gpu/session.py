@@ -6,35 +6,28 @@ import os
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.core.execution import Job
 from orchestrator.core.problems import GpuTests, Problem
 from orchestrator.execute.gpu import wire
 from orchestrator.execute.gpu.confine import TIERS, card_nodes
-from orchestrator.execute.gpu.family import Child, Ending, Family, FamilyError
-from orchestrator.execute.gpu.nvml import CardWatch, Sample
+from orchestrator.execute.gpu.family import Child, Family, FamilyError
+from orchestrator.execute.gpu.follow import Before, Follower, Scene, Watched, worker_of
+from orchestrator.execute.gpu.nvml import CardWatch, EnergyMeter
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
 from orchestrator.execute.gpu.spares import ArmingFailed, Spares
 from orchestrator.execute.sandbox import process
 
-__all__ = ["CardQuarantined", "IsolationMissing", "Session", "Watched"]
+__all__ = ["CardQuarantined", "IsolationMissing", "Session"]
 
-_TICK_S: Final = 0.015
-"""Between two looks at the card's memory while a program runs."""
-_SAMPLE_S: Final = 0.045
-"""Between two looks at clocks and power, which take the driver some milliseconds each."""
 _REFEREE_S: Final = 600.0
 """The longest that the referee works on one command that no candidate holds up."""
 _REST_S: Final = 20.0
 """A card that has not given a dead program's memory back after this long is quarantined."""
 _SLACK_BYTES: Final = 96 << 20
 """By which device-wide memory may differ between two looks with nothing running."""
-_IDLE_S: Final = 2.0
 _KEPT_PHASES: Final = 4096
-_AFTER_KILL_S: Final = 30.0
-"""In which the referee must notice that a candidate is gone."""
 
 
 class IsolationMissing(RuntimeError):
@@ -43,31 +36,6 @@ class IsolationMissing(RuntimeError):
 
 class CardQuarantined(RuntimeError):
     """The card does not come back to rest after a program; nothing more must be judged on it."""
-
-
-@dataclass(slots=True)
-class Watched:
-    """One judged program: what the referee found and what was seen from outside."""
-
-    found: dict[str, Any]
-    killed: str
-    ending: Ending | None
-    output: str
-    wall_s: float
-    """From code sent to verdict."""
-    ready_s: float | None
-    """From the word to load to program loaded."""
-    cpu_s: float | None
-    peak_resident: int | None
-    peak_device: int | None
-    """Card memory over what its context took, buffers not included; None where it could not be measured."""
-    samples: list[Sample] = field(default_factory=list)
-    joules: float | None = None
-    """Of the burst, idle power subtracted."""
-    phases: dict[str, float] = field(default_factory=dict)
-    """Seconds from the beginning to: ``alone`` (nothing arms any more), ``checked`` (small shapes), ``judged``,
-    ``ended``, ``rested`` (memory back); ``ready``: from the word to load to loaded; and
-    ``offset``: what an empty call of its process takes over one of the reference's."""
 
 
 class Session:
@@ -83,12 +51,12 @@ class Session:
         """
         self._settings, self._watch = settings, watch
         visible = {"CUDA_VISIBLE_DEVICES": watch.uuid if watch is not None else ""}
-        self._family = Family(watch is not None, visible, settings.scratch_dir)
+        self._family = Family(settings.device == "gpu", visible, settings.scratch_dir)
         self._spares: Spares | None = None
         self._reference: Child | None = None
         self._open_key: tuple[object, ...] | None = None
         self._context_bytes = 0
-        self._idle_w: float | None = None
+        self._meter = EnergyMeter(watch) if watch is not None else None
         self._busy: deque[tuple[float, float]] = deque(maxlen=_KEPT_PHASES)
         self.phases: deque[dict[str, float]] = deque(maxlen=_KEPT_PHASES)
         """Of the last programs: see :class:`Watched`."""
@@ -185,7 +153,7 @@ class Session:
             "burst_s": settings.energy_window_s if self._watch is not None and tests.kind == "scoring" else 0.0,
         }
         worker = self._worker(child)
-        before = _Rest(self._used(), self._contexts(), self._used_by(worker), worker)
+        before = Before(self._used(), self._contexts(), self._used_by(worker), worker)
         began = time.monotonic()
         source = _memory_file(job.program)
         assert child.line is not None
@@ -198,7 +166,7 @@ class Session:
         self._send_program(
             child, job.program, problem.public.dialect, problem.public.entry_point, self._memory_share()
         )
-        follower = _Follower(self, child, job, began, before)
+        follower = Follower(self._scene(), child, job, began, before)
         found = follower.follow()
         wall = time.monotonic() - began
         # While it is alive its clocks and memory can be read; how it ended by itself only counts if it did.
@@ -359,43 +327,38 @@ class Session:
 
     def _memory_share(self) -> float | None:
         """Share of the card that a program's own pools may take under the cap."""
-        if self._watch is None or self._settings.memory_cap_bytes is None:
+        if self._settings.device != "gpu" or self._watch is None or self._settings.memory_cap_bytes is None:
             return None
         return min(self._settings.memory_cap_bytes / self._watch.total_bytes, 1.0)
 
     def _used(self) -> int:
         return self._watch.used() if self._watch is not None else 0
 
-    def _energy(self) -> float | None:
-        return self._watch.energy_j() if self._watch is not None else None
-
-    def _idle_power(self) -> float | None:
-        """Watts that the card draws with contexts but nothing running; measured once, over 2 s."""
-        if self._idle_w is None:
-            start, began = self._energy(), time.monotonic()
-            time.sleep(_IDLE_S)
-            end, elapsed = self._energy(), time.monotonic() - began
-            if start is not None and end is not None:
-                self._idle_w = (end - start) / elapsed
-        return self._idle_w
-
     def _contexts(self) -> int:
         assert self._spares is not None
         return self._spares.armed + self._spares.arming
 
     def _worker(self, child: Child) -> int:
-        """The process that runs the program: in a PID namespace the first process only waits for it."""
-        if self._spares is None or self._spares.tier == "bare":
-            return child.pid
-        below = process.descendants(child.pid)
-        return below[0] if below else child.pid
+        return worker_of(child, self._spares.tier if self._spares is not None else "bare")
+
+    def _scene(self) -> Scene:
+        assert self._spares is not None
+        return Scene(
+            family=self._family,
+            spares=self._spares,
+            referee=self._referee,
+            watch=self._watch,
+            meter=self._meter,
+            context_bytes=self._context_bytes,
+            cap_bytes=self._settings.memory_cap_bytes,
+        )
 
     def _used_by(self, pid: int) -> int | None:
         """Card memory of one process; None where the driver does not tell it apart."""
         # An armed candidate has a context, so a driver that finds nothing for it does not know it by this number.
         return (self._watch.used_by(pid) or None) if self._watch is not None else None
 
-    def _rest(self, before: _Rest, grown: int) -> None:
+    def _rest(self, before: Before, grown: int) -> None:
         """Wait until a dead program's memory is back.
 
         Args:
@@ -424,116 +387,6 @@ class Session:
             self._family.turn(0.002)
             assert self._spares is not None
             self._spares.look()
-
-
-@dataclass(frozen=True, slots=True)
-class _Rest:
-    """The card before a program: what everything used, how many spares there were, and the program's own part."""
-
-    used: int
-    contexts: int
-    own: int | None
-    worker: int
-
-
-class _Follower:
-    """Follows one program from outside until the referee has judged it."""
-
-    def __init__(self, session: Session, child: Child, job: Job, began: float, before: _Rest) -> None:
-        self._session, self._child, self._job = session, child, job
-        self._began, self._deadline = began, began + job.limits.wall_s
-        self.phases: dict[str, float] = {}
-        self._before = before
-        self._told = False
-        self._energy: tuple[float | None, float] = (None, 0.0)
-        self.peak_device: int | None = None
-        self.samples: list[Sample] = []
-        self.joules: float | None = None
-        self._timing = False
-
-    def follow(self) -> dict[str, Any]:
-        """Handle events until the referee's answer is there.
-
-        Raises:
-            FamilyError: the referee died, or did not notice that the program is gone.
-        """
-        session, referee = self._session, self._session._referee
-        gone_at: float | None = None
-        while True:
-            session._family.turn(_TICK_S)
-            assert session._spares is not None
-            session._spares.look()
-            while referee.inbox:
-                message = referee.inbox.popleft()
-                if "event" not in message:
-                    return message
-                self._on_event(message["event"])
-            if referee.ending is not None:
-                raise FamilyError(f"the referee died: {referee.output().strip()[-300:]}")
-            now = time.monotonic()
-            if self._child.ending is not None:
-                gone_at = gone_at or now
-                if not self._told:
-                    self._told = True
-                    wire.send(referee.chan, {"cmd": "ended"})
-                if now - gone_at > _AFTER_KILL_S:
-                    raise FamilyError("the referee did not notice that a program ended")
-            elif now > self._deadline:
-                self._child.kill(f"timeout (wall): not done after {self._job.limits.wall_s:g} s")
-            else:
-                self._watch_memory()
-
-    def _on_event(self, event: str) -> None:
-        session = self._session
-        if event == "alone":
-            assert session._spares is not None
-            began = time.monotonic()
-            session._spares.settle()
-            alone = time.monotonic()
-            # It was our arming that it waited for.
-            self._deadline += alone - began
-            self.phases["alone"] = alone - self._began
-        elif event == "timing":
-            self.phases["checked"] = time.monotonic() - self._began
-            self._timing = True
-        elif event == "burst":
-            session._idle_power()
-            self._energy = (session._energy(), time.monotonic())
-        elif event == "burst_end":
-            self._close_window()
-        wire.send(session._referee.chan, {"cmd": "go_on"})
-
-    def _close_window(self) -> None:
-        session = self._session
-        start, since = self._energy
-        now, elapsed = session._energy(), time.monotonic() - since
-        idle = session._idle_power()
-        if start is not None and now is not None and idle is not None:
-            self.joules = max(now - start - idle * elapsed, 0.0)
-
-    def _watch_memory(self) -> None:
-        session, limits = self._session, self._job.limits
-        resident = process.resident_bytes(session._worker(self._child))
-        if resident is not None and resident > limits.memory_bytes:
-            self._child.kill(f"memory: {resident >> 20} MiB of host memory, over {limits.memory_bytes >> 20} MiB")
-            return
-        if session._watch is None:
-            return
-        now = time.monotonic()
-        if self._timing and (not self.samples or now - self.samples[-1].at > _SAMPLE_S):
-            self.samples.append(session._watch.sample())
-        taken = self._taken(session._watch)
-        self.peak_device = max(self.peak_device or 0, taken)
-        cap = session._settings.memory_cap_bytes
-        if cap is not None and taken > cap:
-            self._child.kill(f"memory: {taken >> 20} MiB of card memory, over {cap >> 20} MiB")
-
-    def _taken(self, watch: CardWatch) -> int:
-        """Card memory that the program has taken since it got its code, buffers not counted."""
-        if self._before.own is not None:
-            return (watch.used_by(self._before.worker) or 0) - self._before.own
-        begun = self._session._contexts() - self._before.contexts
-        return watch.used() - self._before.used - begun * self._session._context_bytes
 
 
 def _memory_file(text: str) -> int:

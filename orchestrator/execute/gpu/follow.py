@@ -1,0 +1,190 @@
+"""Watching one program from outside: its deadline, its memory, the card's clocks, and the referee's events."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orchestrator.core.execution import Job
+from orchestrator.execute.gpu import wire
+from orchestrator.execute.gpu.family import Child, Ending, Family, FamilyError
+from orchestrator.execute.gpu.nvml import CardWatch, EnergyMeter, Sample
+from orchestrator.execute.gpu.spares import Spares
+from orchestrator.execute.sandbox import process
+
+__all__ = ["Before", "Follower", "Scene", "Watched", "worker_of"]
+
+_TICK_S: Final = 0.015
+"""Between two looks at the card's memory while a program runs."""
+_SAMPLE_S: Final = 0.045
+"""Between two looks at clocks and power, which take the driver some milliseconds each."""
+_AFTER_KILL_S: Final = 30.0
+"""In which the referee must notice that a candidate is gone."""
+
+
+@dataclass(slots=True)
+class Scene:
+    """Everybody on the stage while a program is judged."""
+
+    family: Family
+    spares: Spares
+    referee: Child
+    watch: CardWatch | None
+    meter: EnergyMeter | None
+    context_bytes: int
+    """Card memory that one armed candidate takes."""
+    cap_bytes: int | None
+    """Card memory that a program may take."""
+
+    def contexts(self) -> int:
+        """Spares that have a context, or soon will."""
+        return self.spares.armed + self.spares.arming
+
+
+def worker_of(child: Child, tier: str) -> int:
+    """The process that runs the program: in a PID namespace the first process only waits for it."""
+    if tier == "bare":
+        return child.pid
+    below = process.descendants(child.pid)
+    return below[0] if below else child.pid
+
+
+@dataclass(slots=True)
+class Watched:
+    """One judged program: what the referee found and what was seen from outside."""
+
+    found: dict[str, Any]
+    killed: str
+    ending: Ending | None
+    output: str
+    wall_s: float
+    """From code sent to verdict."""
+    ready_s: float | None
+    """From the word to load to program loaded."""
+    cpu_s: float | None
+    peak_resident: int | None
+    peak_device: int | None
+    """Card memory over what its context took, buffers not included; None where it could not be measured."""
+    samples: list[Sample] = field(default_factory=list)
+    joules: float | None = None
+    """Of the burst, idle power subtracted."""
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds from the beginning to: ``alone`` (nothing arms any more), ``checked`` (small shapes), ``judged``,
+    ``ended``, ``rested`` (memory back); ``ready``: from the word to load to loaded; and
+    ``offset``: what an empty call of its process takes over one of the reference's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The card before a program: what everything used, how many spares there were, and the program's own part."""
+
+    used: int
+    contexts: int
+    own: int | None
+    worker: int
+
+
+class Follower:
+    """Follows one program from outside until the referee has judged it."""
+
+    def __init__(self, scene: Scene, child: Child, job: Job, began: float, before: Before) -> None:
+        self._scene, self._child, self._job = scene, child, job
+        self._began, self._deadline = began, began + job.limits.wall_s
+        self.phases: dict[str, float] = {}
+        self._before = before
+        self._told = False
+        self._window: tuple[float | None, float] = (None, 0.0)
+        self.peak_device: int | None = None
+        self.samples: list[Sample] = []
+        self.joules: float | None = None
+        self._timing = False
+
+    def follow(self) -> dict[str, Any]:
+        """Handle events until the referee's answer is there.
+
+        Raises:
+            FamilyError: the referee died, or did not notice that the program is gone.
+        """
+        scene, referee = self._scene, self._scene.referee
+        gone_at: float | None = None
+        while True:
+            scene.family.turn(_TICK_S)
+            scene.spares.look()
+            while referee.inbox:
+                message = referee.inbox.popleft()
+                if "event" not in message:
+                    return message
+                self._on_event(message["event"])
+            if referee.ending is not None:
+                raise FamilyError(f"the referee died: {referee.output().strip()[-300:]}")
+            now = time.monotonic()
+            if self._child.ending is not None:
+                gone_at = gone_at or now
+                if not self._told:
+                    self._told = True
+                    wire.send(referee.chan, {"cmd": "ended"})
+                if now - gone_at > _AFTER_KILL_S:
+                    raise FamilyError("the referee did not notice that a program ended")
+            elif now > self._deadline:
+                self._child.kill(f"timeout (wall): not done after {self._job.limits.wall_s:g} s")
+            else:
+                self._watch_memory()
+
+    def _on_event(self, event: str) -> None:
+        scene = self._scene
+        if event == "alone":
+            began = time.monotonic()
+            scene.spares.settle()
+            alone = time.monotonic()
+            # It was our arming that it waited for.
+            self._deadline += alone - began
+            self.phases["alone"] = alone - self._began
+        elif event == "timing":
+            self.phases["checked"] = time.monotonic() - self._began
+            self._timing = True
+        elif event == "burst":
+            began = time.monotonic()
+            if scene.meter is not None:
+                # Measured now if it never was; the program waits meanwhile.
+                scene.meter.idle_w()
+            self._window = (scene.meter.joules() if scene.meter is not None else None, time.monotonic())
+            self._deadline += time.monotonic() - began
+        elif event == "burst_end":
+            self._close_window()
+        wire.send(scene.referee.chan, {"cmd": "go_on"})
+
+    def _close_window(self) -> None:
+        meter, (start, since) = self._scene.meter, self._window
+        elapsed = time.monotonic() - since
+        # The window is ours, not the program's.
+        self._deadline += elapsed
+        if meter is None or start is None:
+            return
+        now, idle = meter.joules(), meter.idle_w()
+        if now is not None and idle is not None:
+            self.joules = max(now - start - idle * elapsed, 0.0)
+
+    def _watch_memory(self) -> None:
+        scene, limits = self._scene, self._job.limits
+        resident = process.resident_bytes(self._before.worker)
+        if resident is not None and resident > limits.memory_bytes:
+            self._child.kill(f"memory: {resident >> 20} MiB of host memory, over {limits.memory_bytes >> 20} MiB")
+            return
+        if scene.watch is None:
+            return
+        now = time.monotonic()
+        if self._timing and (not self.samples or now - self.samples[-1].at > _SAMPLE_S):
+            self.samples.append(scene.watch.sample())
+        taken = self._taken(scene.watch)
+        self.peak_device = max(self.peak_device or 0, taken)
+        cap = scene.cap_bytes
+        if cap is not None and taken > cap:
+            self._child.kill(f"memory: {taken >> 20} MiB of card memory, over {cap >> 20} MiB")
+
+    def _taken(self, watch: CardWatch) -> int:
+        """Card memory that the program has taken since it got its code, buffers not counted."""
+        if self._before.own is not None:
+            return (watch.used_by(self._before.worker) or 0) - self._before.own
+        begun = self._scene.contexts() - self._before.contexts
+        return watch.used() - self._before.used - begun * self._scene.context_bytes

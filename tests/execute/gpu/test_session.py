@@ -1,0 +1,155 @@
+"""What is watched from outside, with a driver that a test speaks for: memory, throttling, energy, quarantine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+import pytest
+
+from orchestrator.core.execution import Job
+from orchestrator.core.problems import GpuTests, Problem
+from orchestrator.execute.gpu import session as session_module
+from orchestrator.execute.gpu.follow import Watched
+from orchestrator.execute.gpu.measures import throttle_names
+from orchestrator.execute.gpu.nvml import CardWatch, EnergyMeter, Sample
+from orchestrator.execute.gpu.report import measures_of
+from orchestrator.execute.gpu.session import CardQuarantined, Session
+from orchestrator.execute.gpu.settings import GpuExecutorSettings
+
+RIGHT = "import torch\n\ndef solve(x, out):\n    torch.softmax(x, -1, out=out)\n"
+WATTS = 300.0
+CAP = 8 * 10**9
+
+
+class FakeDriver:
+    """Answers like a card of 16 GB that draws 300 W all the time."""
+
+    uuid, name, minor, total_bytes = "GPU-test", "Test card", 0, 16 * 10**9
+
+    def __init__(self) -> None:
+        self.of_process: int | None = 500 << 20
+        self.taken = 0
+        self.left = 0
+        self.throttle = 0
+
+    def used(self) -> int:
+        return (2 << 30) + self.taken
+
+    def used_by(self, pid: int) -> int | None:
+        # A process that is gone has nothing, unless the test says that the card keeps it.
+        alive = _alive(pid)
+        return None if self.of_process is None else self.of_process + self.taken if alive else self.left
+
+    def sample(self) -> Sample:
+        return Sample(time.monotonic(), 1980, 45, WATTS, self.throttle)
+
+    def energy_j(self) -> float:
+        return WATTS * time.monotonic()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def driver() -> FakeDriver:
+    return FakeDriver()
+
+
+@pytest.fixture(scope="module")
+def session(driver: FakeDriver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    settings = GpuExecutorSettings(
+        device="cpu",
+        isolation="none",
+        spares=1,
+        memory_cap_bytes=CAP,
+        timing_budget_s=0.05,
+        min_rounds=4,
+        max_rounds=4,
+        energy_window_s=0.3,
+        scratch_dir=str(tmp_path_factory.mktemp("watched")),
+    )
+    made = Session(settings, cast(CardWatch, driver))
+    yield made
+    made.close()
+
+
+def judge(session: Session, problem: Problem, source: str, wall_s: float = 60.0) -> Watched:
+    tests = cast(GpuTests, problem.scoring)
+    reference = problem.reference
+    assert session.open(tests, "torch", reference, 1 << 30, 1 / 256) is None
+    job = Job(problem.id, source, "scoring", 0, replace(problem.limits, wall_s=wall_s))
+    return session.judge(problem, tests, job, timing=True)
+
+
+def test_energy_is_what_is_drawn_over_idle(session: Session, driver: FakeDriver, problem: Problem) -> None:
+    watched = judge(session, problem, RIGHT)
+    assert watched.found["outcome"] == "passed", watched
+    assert watched.found["burst"]["calls"] > 0
+    # The card draws the same whether anything runs or not: nothing is left when idle is subtracted.
+    assert watched.joules == pytest.approx(0.0, abs=0.2 * WATTS)
+    measures = measures_of(watched, cast(CardWatch, driver), {"cpu_reference_s": 1.0}, {})
+    assert measures.cpu_reference_time_s == 1.0
+    assert measures.joules_per_call is not None
+    assert (measures.sm_clock_mhz, measures.temperature_c, measures.power_w) == (1980, 45, WATTS)
+    assert measures.peak_memory_bytes == watched.found["footprint"]
+
+
+def test_idle_power_is_measured_once() -> None:
+    meter = EnergyMeter(cast(CardWatch, FakeDriver()))
+    first = meter.idle_w()
+    began = time.monotonic()
+    assert meter.idle_w() == first == pytest.approx(WATTS, rel=0.05)
+    assert time.monotonic() - began < 1.0
+
+
+def test_a_program_over_the_cap_is_killed_and_named(session: Session, driver: FakeDriver, problem: Problem) -> None:
+    slow = RIGHT.replace("def solve(x, out):\n", "import time\ndef solve(x, out):\n    time.sleep(20)\n")
+    ready = threading.Timer(1.5, lambda: setattr(driver, "taken", CAP + (1 << 20)))
+    ready.start()
+    try:
+        watched = judge(session, problem, slow)
+    finally:
+        ready.join()
+        driver.taken = 0
+    assert watched.killed == f"memory: {(CAP + (1 << 20)) >> 20} MiB of card memory, over {CAP >> 20} MiB"
+    assert watched.found["outcome"] == "gone"
+
+
+def test_without_numbers_by_process_the_whole_card_is_looked_at(
+    session: Session, driver: FakeDriver, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "of_process", None)
+    watched = judge(session, problem, RIGHT)
+    assert watched.found["outcome"] == "passed"
+    assert watched.peak_device is not None
+
+
+def test_throttling_is_seen_and_named(session: Session, driver: FakeDriver, problem: Problem) -> None:
+    driver.throttle = 0x20
+    try:
+        watched = judge(session, problem, RIGHT)
+    finally:
+        driver.throttle = 0
+    assert throttle_names(watched.samples) == "thermal (software)"
+
+
+def test_memory_that_does_not_come_back_quarantines_the_card(
+    session: Session, driver: FakeDriver, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "_REST_S", 0.2)
+    driver.left = 1 << 30
+    try:
+        with pytest.raises(CardQuarantined, match="1024 MiB"):
+            judge(session, problem, RIGHT)
+    finally:
+        driver.left = 0
+    assert judge(session, problem, RIGHT).found["outcome"] == "passed"
