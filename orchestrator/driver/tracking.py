@@ -18,7 +18,7 @@ from orchestrator.plan.model import Plan
 from orchestrator.report import Run, load_run, main_plots_png
 from orchestrator.track.cards import Cards
 from orchestrator.track.description import cell_description, sweep_description, trials_table
-from orchestrator.track.metrics import cell_metrics, progress_metrics, sweep_progress_metrics
+from orchestrator.track.metrics import LIVE, cell_metrics, progress_metrics, sweep_progress_metrics
 from orchestrator.track.mlflow_traces import TraceWriter
 from orchestrator.track.mlflow_tracker import (
     Dataset,
@@ -121,7 +121,9 @@ class Tracking:
         if self._progress is not None:
             tracker.metrics(None, sweep_progress_metrics(self._progress), step=step)
         for cell in summary.cells:
-            tracker.metrics(cell.id, cell_metrics(cell), step=step)
+            final = cell_metrics(cell)
+            tracker.metrics(cell.id, {name: final[name] for name in final if name in LIVE}, step=step)
+            tracker.metrics(cell.id, {name: final[name] for name in final if name not in LIVE})
             tracker.tags(cell.id, {"mlflow.note.content": cell_description(cell)})
         ended = {"isolation": isolation, "status": str(self._record.get("status", status.lower()))}
         ended |= {"synthetic": str(summary.synthetic).lower(), "mlflow.note.content": sweep_description(summary)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from orchestrator.core.summary import CellSummary
 from orchestrator.track.progress import CellProgress, Progress
 
-__all__ = ["cell_metrics", "progress_metrics", "sweep_progress_metrics"]
+__all__ = ["LIVE", "cell_metrics", "progress_metrics", "sweep_progress_metrics"]
 
 
 def cell_metrics(cell: CellSummary) -> dict[str, float]:
@@ -54,6 +56,10 @@ def cell_metrics(cell: CellSummary) -> dict[str, float]:
         if rate is not None:
             values |= {f"{name}_low": rate.low, f"{name}_high": rate.high}
     return {name: float(f"{value:.6g}") for name, value in values.items() if value is not None}
+
+
+LIVE: Final = frozenset({"pass_at_1", "passed", "graded"})
+"""Final metrics of a cell that are logged while it runs too: MLflow draws these as lines and the others as bars."""
 
 
 def progress_metrics(cell: CellProgress) -> dict[str, float]:
