@@ -34,6 +34,8 @@ def main() -> int:
     parser.add_argument("--cards", type=int, nargs="*", default=None, help="numbers of cards, for scaling")
     parser.add_argument("--first-card", type=int, default=0, help="index of the first card to use")
     parser.add_argument("--shard", default=None, help="I/N: only every N-th problem or program, from the I-th")
+    parser.add_argument("--spares", type=int, nargs="*", default=[2, 1, 4], help="for throughput")
+    parser.add_argument("--fresh", type=int, default=6, help="fresh processes, for throughput")
     parser.add_argument("--programs", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=None, help="stop a part after about so long")
     parser.add_argument("--merge", action="store_true", help="make one table of the shards in the folder")
