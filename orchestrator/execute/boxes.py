@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from orchestrator.execute.sandbox import process
+from orchestrator.execute.sandbox import box, process
 from orchestrator.execute.settings import ExecutorSettings, box_base, box_spec, interpreter
 
 __all__ = ["SCRATCH_BYTES", "SCRATCH_FILES", "Box", "BoxFailed", "Standing", "start_box", "sweep"]
@@ -140,7 +140,7 @@ def start_box(
     ours, theirs = socket.socketpair(
         socket.AF_UNIX, socket.SOCK_SEQPACKET if role == "zygote" else socket.SOCK_STREAM
     )
-    script = os.path.join(os.path.dirname(os.path.abspath(process.__file__)), "box.py")
+    script = os.path.join(os.path.dirname(os.path.abspath(box.__file__)), "start.py")
     with theirs:
         # Not -I, which would ignore PYTHONHASHSEED; -s -S -P keep the user's and installed packages out.
         keeper = subprocess.Popen(

@@ -29,7 +29,7 @@ SYSTEM: Final = (
 """Programs and libraries of the system; nothing under /etc that says who lives here."""
 DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 PRELOAD: Final = (
-    "abc", "array", "bisect", "cmath", "collections.abc", "contextlib", "copy", "enum", "functools",
+    "abc", "array", "bisect", "collections.abc", "contextlib", "copy", "enum", "functools",
     "heapq", "io", "itertools", "math", "numbers", "operator", "random", "re", "string", "struct",
     "time", "typing",
 )  # fmt: skip

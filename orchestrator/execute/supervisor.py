@@ -84,6 +84,13 @@ class _Candidate:
     output: int
     pidfd: int = -1
 
+    def close(self) -> None:
+        """Close what the supervisor holds of it."""
+        self.channel.close()
+        os.close(self.output)
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+
 
 class Supervisor:
     """Runs one program at a time. Any exception from it means that its boxes are broken."""
@@ -118,7 +125,7 @@ class Supervisor:
     def close(self) -> None:
         """End all processes."""
         for candidate in self._ready.values():
-            self._let_go(candidate)
+            candidate.close()
         self._ready.clear()
         for box in self._zygotes.values():
             box.close()
@@ -130,12 +137,15 @@ class Supervisor:
         zygote = self.zygote(package)
         if self._referee is None:
             self._start_referee()
-        candidate = self._ready.pop(package, None) or self._fork(zygote)
         seen = Observation()
         began = time.monotonic()
+        candidate: _Candidate | None = None
         try:
+            candidate = self._ready.pop(package, None) or self._fork(zygote)
             self._meet(zygote, candidate)
             self._send(job, limits, zygote, candidate)
+            # The zygote comes to it as soon as nothing is left of this one, while the verdict is being made.
+            self._ready[package] = self._fork(zygote)
             watch = _Watch(zygote, self._require_referee(), candidate, limits, job)
             self._follow(watch, candidate, zygote, seen, began)
         except OSError as error:
@@ -145,24 +155,12 @@ class Supervisor:
             self._discard_boxes(package)
             raise
         finally:
-            with contextlib.suppress(OSError):
-                os.close(candidate.output)
-            if candidate.pidfd >= 0:
-                os.close(candidate.pidfd)
-            candidate.channel.close()
+            if candidate is not None:
+                candidate.close()
         if seen.reply is None or seen.reply["tainted"]:
             self._stop_referee()
             self._start_referee()
-        self._prepare_next(zygote, package)
         return seen
-
-    def _prepare_next(self, zygote: Box, package: str | None) -> None:
-        """Have the next candidate forked while nobody waits for it."""
-        try:
-            self._ready[package] = self._fork(zygote)
-        except BoxFailed:
-            # This program has its result; the next one starts another zygote.
-            self._zygotes.pop(package).close()
 
     def _fork(self, zygote: Box) -> _Candidate:
         """Ask for a candidate, without waiting for it."""
@@ -273,10 +271,10 @@ class Supervisor:
         self._settle(seen, end, watch)
 
     def _settle(self, seen: Observation, end: dict[str, Any], watch: _Watch) -> None:
-        cpu, resident = seen.reply["greeting"] if seen.reply else (0.0, 0)
+        before = seen.reply["greeting"] if seen.reply else 0.0
         seen.status = end["status"]
-        seen.cpu_s = max(0.0, max(end["cpu_s"], watch.most.cpu_s) - cpu)
-        seen.peak_bytes = max(0, end["peak_bytes"] - resident, watch.most.resident_bytes)
+        seen.cpu_s = max(0.0, max(end["cpu_s"], watch.most.cpu_s) - before)
+        seen.peak_bytes = max(end["peak_bytes"], watch.most.resident_bytes)
 
     def _hear(self, channel: Channel, seen: Observation) -> bool:
         """Take what the referee has said; True when that was its result."""
@@ -324,15 +322,14 @@ class Supervisor:
         return self._channel
 
     def _discard_boxes(self, package: str | None) -> None:
+        candidate = self._ready.pop(package, None)
+        if candidate is not None:
+            candidate.close()
         box = self._zygotes.pop(package, None)
         if box is not None:
             box.kill()
             box.close()
         self._stop_referee()
-
-    def _let_go(self, candidate: _Candidate) -> None:
-        candidate.channel.close()
-        os.close(candidate.output)
 
 
 class _Watch:

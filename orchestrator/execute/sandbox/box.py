@@ -1,6 +1,6 @@
-"""Entry point of a sandbox process: ``python box.py FD``, started by the supervisor and by nobody else.
+"""A sandbox process: started by the supervisor through ``start.py FD``.
 
-Two processes come of it. The *keeper* (this one) stays outside, forks the inner process into its namespaces,
+Two processes come of it. The *keeper* (the one started) stays outside, forks the inner process into its namespaces,
 waits for its end, kills whatever should be left and removes the box's folder: so nothing survives even when the
 supervisor, or the inner process, is killed. The inner process confines itself and becomes the zygote or the
 referee; it ends when the supervisor's end of the control socket is closed, and is killed when it does not. The
@@ -13,31 +13,12 @@ import importlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
-import types
 from typing import Any
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def _import_without_packages() -> None:
-    """Stand empty packages in for this one's parents, so that their own code is not run.
-
-    Everything that is imported here is carried, and partly copied, by every fork of the zygote.
-    """
-    for depth, name in enumerate(("orchestrator.execute.sandbox", "orchestrator.execute", "orchestrator")):
-        package = types.ModuleType(name)
-        package.__path__ = [os.path.abspath(os.path.join(_HERE, *[os.pardir] * depth))]
-        sys.modules[name] = package
-
-
-if __name__ == "__main__":
-    _import_without_packages()
-
-from orchestrator.execute.sandbox import (  # noqa: E402 - the path comes first when run as a script.
+from orchestrator.execute.sandbox import (
     capabilities,
     landlock,
     namespaces,
@@ -47,7 +28,7 @@ from orchestrator.execute.sandbox import (  # noqa: E402 - the path comes first 
     seccomp,
     zygote,
 )
-from orchestrator.execute.sandbox.spec import BoxSpec  # noqa: E402
+from orchestrator.execute.sandbox.spec import BoxSpec
 
 __all__ = ["main"]
 
@@ -75,6 +56,9 @@ def main() -> None:
         os.chown(os.path.join(spec.folder, "scratch"), spec.uid, spec.gid)
         _keep(control, spec, 0, reason)
     process.kill_children()
+    # Only now: what it brings (three compressors) would be carried by every fork of the zygote.
+    import shutil
+
     shutil.rmtree(spec.folder, ignore_errors=True)
 
 
@@ -271,7 +255,3 @@ def _silence() -> None:
     for descriptor in (1, 2):
         os.dup2(null, descriptor)
     os.close(null)
-
-
-if __name__ == "__main__":
-    main()

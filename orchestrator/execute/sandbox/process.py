@@ -26,6 +26,7 @@ __all__ = [
     "start_time",
     "subreaper",
     "tree_cpu_seconds",
+    "trim_heap",
 ]
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -148,6 +149,13 @@ def resident_bytes(pid: int) -> int | None:
             return int(statm.read().split()[1]) * _PAGE
     except (OSError, IndexError):
         return None
+
+
+def trim_heap() -> None:
+    """Give free memory back to the kernel, where the C library can: forks copy the tables of all that is held."""
+    trim = getattr(libc, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def start_time(pid: int) -> int | None:

@@ -69,12 +69,15 @@ def serve(control: socket.socket) -> None:
 def _work(control: Channel, candidate: Channel, job: dict[str, Any], known: dict[str, _Tests]) -> dict[str, Any]:
     began = time.process_time()
     proxy = Proxy(candidate, [])
-    greeting = [0.0, 0]
+    greeting = 0.0
     try:
         if job["tests"] is not None:
             known[job["key"]] = _compile(job["tests"])
         tests = known[job["key"]]
-        greeting = parse_reply(candidate.receive())[1:]
+        kind, *greeted = parse_reply(candidate.receive())
+        if kind != "h":
+            raise ProtocolError("no greeting")
+        greeting = greeted[0]
         recorded = tests.calls if job["batch"] else []
         order = marshal.dumps({**job["candidate"], "calls": len(recorded)})
         candidate.send(frame(order), *([tests.batch] if recorded else []))

@@ -15,8 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from orchestrator.execute.sandbox.landlock import SCOPES_ABI
-from orchestrator.execute.sandbox.process import prctl
-from orchestrator.execute.sandbox.syscalls import AUDIT_ARCH, LAST_KNOWN, number, numbers
+from orchestrator.execute.sandbox.syscalls import AUDIT_ARCH, LAST_KNOWN, libc, number, numbers
 
 __all__ = [
     "ALLOW",
@@ -262,7 +261,9 @@ class InstallableFilter:
     def __init__(self, program: bytes) -> None:
         self._code = ctypes.create_string_buffer(program, len(program))
         self._holder = _Program(len(program) // 8, ctypes.addressof(self._code))
-        self._address = ctypes.addressof(self._holder)
+        self._arguments = [
+            ctypes.c_ulong(argument) for argument in (_MODE_FILTER, ctypes.addressof(self._holder), 0, 0)
+        ]
 
     def install(self) -> None:
         """Put the calling thread under the filter, for good. Needs no-new-privileges.
@@ -270,7 +271,9 @@ class InstallableFilter:
         Raises:
             OSError: the kernel refused.
         """
-        prctl(_PR_SET_SECCOMP, _MODE_FILTER, self._address)
+        if libc.prctl(_PR_SET_SECCOMP, *self._arguments) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"the filter was refused: {os.strerror(code)}")
 
 
 def install(program: bytes) -> None:

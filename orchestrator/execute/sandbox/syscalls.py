@@ -185,6 +185,8 @@ NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
 }
 """Name to (x86-64, aarch64); None where the machine has no such call."""
 
+_MACHINE: Final = os.uname().machine
+
 libc: Final = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 
@@ -196,7 +198,7 @@ def number(name: str, machine: str | None = None) -> int | None:
         KeyError: the call is not in the table.
         UnsupportedMachine: the machine is not in the table.
     """
-    machine = machine or os.uname().machine
+    machine = machine or _MACHINE
     if machine not in _COLUMNS:
         raise UnsupportedMachine(f"no system-call table for {machine}")
     return NUMBERS[name][_COLUMNS[machine]]
@@ -217,7 +219,7 @@ def syscall(name: str, *args: object) -> int:
     """
     nr = number(name)
     if nr is None:
-        raise UnsupportedMachine(f"{os.uname().machine} has no system call {name}")
+        raise UnsupportedMachine(f"{_MACHINE} has no system call {name}")
     converted = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
     result = int(libc.syscall(ctypes.c_long(nr), *converted))
     if result < 0:

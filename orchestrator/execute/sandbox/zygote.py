@@ -8,9 +8,7 @@ forked, and ``E`` with how it ended once nothing of it is left: no process, no f
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gc
-import json
 import os
 import select
 import signal
@@ -19,6 +17,7 @@ from typing import NamedTuple, NoReturn
 
 from orchestrator.execute.sandbox import candidate, landlock, process, rlimits, seccomp
 from orchestrator.execute.sandbox.cleanup import empty_folder
+from orchestrator.execute.sandbox.process import trim_heap
 
 __all__ = ["Confinement", "serve"]
 
@@ -53,10 +52,15 @@ def serve(control: socket.socket, box: Confinement) -> None:
     # What every candidate is held to alike is inherited.
     rlimits.apply(rlimits.ResourceLimits())
     end_family = _end_namespace if box.own_pids else process.kill_children
+    # Whatever is received from now on lies above the places that a candidate's descriptors have.
+    while os.dup(0) <= _DISCARD:
+        continue
     candidate.rehearse()
     # What is there now will not change: keep the collector from touching, and so copying, its pages in children.
     gc.collect()
+    trim_heap()
     gc.freeze()
+    idle = _idle_peak()
     while True:
         descriptors = _ask(control, box.keeper)
         if descriptors is None:
@@ -67,23 +71,33 @@ def serve(control: socket.socket, box: Confinement) -> None:
         for descriptor in descriptors:
             os.close(descriptor)
         orderly = _watch(control, box.keeper, pid)
-        status, usage = _reap(pid)
+        _, status, usage = os.wait4(pid, 0)
         strays = end_family()
         _clear(box)
         if not orderly:
             return
-        end = {"status": status, "cpu_s": usage[0] + strays, "peak_bytes": usage[1]}
+        cpu = usage.ru_utime + usage.ru_stime + strays
+        peak = max(0, usage.ru_maxrss * 1024 - idle)
         try:
-            control.send(b"E" + json.dumps(end).encode())
+            control.send(b'E{"status":%d,"cpu_s":%r,"peak_bytes":%d}' % (status, cpu, peak))
         except ConnectionError:
             return
 
 
+def _idle_peak() -> int:
+    """Return the peak memory of a candidate that does nothing, in bytes: what is not a program's own."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    return os.wait4(pid, 0)[2].ru_maxrss * 1024
+
+
 def _clear(box: Confinement) -> None:
+    """Leave no file; in the usual case there is only the empty working folder."""
     with contextlib.suppress(OSError):
-        os.rmdir(os.path.join(box.scratch, _WORK))
-    for folder in filter(None, (box.scratch, box.shared_memory)):
-        with contextlib.suppress(OSError):
+        os.rmdir(box.scratch + "/" + _WORK)
+    for folder in (box.scratch, box.shared_memory):
+        if folder and os.listdir(folder):
             empty_folder(folder)
 
 
@@ -124,11 +138,6 @@ def _watch(control: socket.socket, keeper: int, pid: int) -> bool:
         os.close(pidfd)
 
 
-def _reap(pid: int) -> tuple[int, tuple[float, int]]:
-    _, status, usage = os.wait4(pid, 0)
-    return status, (usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
-
-
 def _end_namespace() -> float:
     """Kill all that is left in this PID namespace; return the CPU seconds that it used.
 
@@ -166,8 +175,7 @@ def _confine(box: Confinement, delta: seccomp.InstallableFilter | None, channel:
     os.chdir(work)
     if box.ruleset >= 0:
         landlock.restrict_self(box.ruleset)
-    # 0 is /dev/null already. Both are first moved out of the way: either may sit where the other is to go.
-    channel, output = (fcntl.fcntl(d, fcntl.F_DUPFD_CLOEXEC, _DISCARD + 1) for d in (channel, output))
+    # 0 is /dev/null already; neither of the two sits where another is to go.
     for source, target in ((output, 1), (output, 2), (channel, _CHANNEL), (0, _DISCARD)):
         os.dup2(source, target, inheritable=target <= 2)
     os.closerange(_DISCARD + 1, 1 << 16)

@@ -41,7 +41,7 @@ def check(candidate):
     "calls": [dump(encode([[n], {}])).decode() for n in range(1, 7)],
 }
 RIGHT = [
-    ["h", 0.0, 0],
+    ["h", 0.0],
     ["k"],
     ["r", [SECRET, "right"]],
     ["x", "ValueError", "as expected"],
