@@ -27,7 +27,6 @@ _AXIS_FIELDS: Final = (
     "hardware.",
     "execute.limits.",
     "execute.device",
-    "execute.sanitizer",
     "samples",
     "turns",
     "feedback",

@@ -129,8 +129,6 @@ class ExecuteConfig:
     attempts: int = 3
     """Tries on different actors before a step that kills its actor is ``infrastructure``."""
     limits: LimitsConfig = field(default_factory=LimitsConfig)
-    sanitizer: bool = False
-    """GPU: run compute-sanitizer on the last feedback turn."""
 
 
 @dataclass

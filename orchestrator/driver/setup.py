@@ -51,7 +51,6 @@ def build_pools(plan: Plan, slots: Mapping[str, int]) -> dict[str, ExecutionPool
                 isolation=config.isolation.require,
                 spares=config.execute.spares,
                 memory_cap_bytes=config.hardware.memory_bytes,
-                sanitizer=config.execute.sanitizer,
             ),
             dict(config.hardware.labels),
             "gpu" if gpu_suite else "python",

@@ -33,7 +33,6 @@ class SlotSettings:
     spares: int = 2
     memory_cap_bytes: int | None = None
     """Card memory that is enforced; None: all there is."""
-    sanitizer: bool = False
 
 
 @dataclass(frozen=True, slots=True)

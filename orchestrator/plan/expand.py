@@ -30,7 +30,7 @@ _SCOPES: Final[Mapping[str, Callable[[Config], bool]]] = {
 }
 """Keys that mean something to some options of their group only. Where the group is an axis, they go to those."""
 
-_REPAIRING: Final = ("turns", "feedback", "execute.sanitizer")
+_REPAIRING: Final = ("turns", "feedback")
 _GENERATING: Final = ("model", "prompt", "samples", "suite.max_tokens")
 
 

@@ -124,7 +124,6 @@ class Cell:
         if self.system == "hybrid":
             work["turns"] = config.turns
             work["feedback"] = config.feedback
-            work["sanitizer"] = config.execute.sanitizer
         return work
 
 
