@@ -127,11 +127,11 @@ def _makespan(problems: str) -> dict[str, object]:
             problems, "replies of 0.5 s, 100 in flight", samples=4, in_flight=100, replies_s=(0.5, 0.5)
         ),
     ]
-    rows = [[m.name, m.trials, m.together_s, m.generate_s, m.execute_s, m.ratio] for m in measured]
+    rows = [[m.name, m.trials, m.programs, m.together_s, m.generate_s, m.execute_s, m.ratio] for m in measured]
     figures: dict[str, object] = {"makespan_ratio": max(m.ratio for m in measured)}
     print_report(
         "seconds from the first request to the last verdict",
-        ["workload", "trials", "together", "generate alone", "execute alone", "ratio"],
+        ["workload", "trials", "programs", "together", "generate alone", "execute alone", "ratio"],
         rows,
         figures,
     )

@@ -27,6 +27,8 @@ class Makespan:
 
     name: str
     trials: int
+    programs: int
+    """Different ones, hence executed: equal programs of several trials share a verdict."""
     together_s: float
     generate_s: float
     execute_s: float
@@ -56,17 +58,21 @@ def measure(problems: str, name: str, *, samples: int, in_flight: int, replies_s
             "budget.usd=null",
             f"rehearsal.latency_low_s={low_s}",
             f"rehearsal.latency_high_s={high_s}",
+            # An endless loop takes its whole limit, and is run again at the end with nothing beside it: a handful
+            # of them would be all that is measured.
+            "rehearsal.broken_share=0",
             f"run.dir={folder / 'both'}",
         )
         _sweep(folder, f"regrade={folder / 'both'}", f"run.dir={folder / 'again'}")
         both = folder / "both" / "journal.sqlite"
         begun, _ = _span(both, "SELECT MIN(created), 0 FROM reservations")
         _, ended = _span(both, "SELECT 0, MAX(created) FROM verdicts")
+        programs, _ = _span(both, "SELECT COUNT(*), 0 FROM verdicts")
         first, last = _span(folder / "again" / "journal.sqlite", "SELECT MIN(created), MAX(created) FROM verdicts")
-    settings = RehearsalSettings(problems=problems, latency_low_s=low_s, latency_high_s=high_s)
+    settings = RehearsalSettings(problems=problems, broken_share=0.0, latency_low_s=low_s, latency_high_s=high_s)
     with RehearsalServer(settings) as server:
         alone_s = asyncio.run(_generate(server, trials, in_flight))
-    return Makespan(name, trials, ended - begun, alone_s, last - first)
+    return Makespan(name, trials, int(programs), ended - begun, alone_s, last - first)
 
 
 async def _generate(server: RehearsalServer, trials: int, in_flight: int) -> float:
