@@ -140,9 +140,15 @@ class ExecutionService:
         if task is None:
             task = asyncio.create_task(self._run(problem, preparation, job, priority))
             self._in_flight[shared] = task
-            task.add_done_callback(lambda _: self._in_flight.pop(shared, None))
+            task.add_done_callback(lambda done: self._ended(shared, done))
         execution = await asyncio.shield(task)
         return Executed(execution, job.key(problem, execution.isolation, self._pool.name), resumed=False)
+
+    def _ended(self, shared: str, task: asyncio.Task[Execution]) -> None:
+        self._in_flight.pop(shared, None)
+        if not task.cancelled():
+            # Marks an error as seen: those who wait for it get it, and when the sweep stops there may be none left.
+            task.exception()
 
     async def _run(self, problem: Problem, preparation: Preparation, job: Job, priority: int) -> Execution:
         execution = await self._pool.run(problem, preparation, job, priority=priority)

@@ -128,8 +128,18 @@ class Generation:
             seed=self.plan.config.seed,
         )
         self._service = GenerationService(list(routes.values()), books, ledger, settings)
-        for provider, model_id in {(self.providers[c.id], str(c.config.model.id)) for c in asking}:
-            await self._service.check(provider, model_id)
+        options = {
+            (
+                self.providers[c.id],
+                str(c.config.model.id),
+                c.config.model.effort,
+                c.config.model.thinking,
+                c.max_tokens,
+            )
+            for c in asking
+        }
+        for provider, model_id, effort, thinking, max_tokens in sorted(options, key=str):
+            await self._service.check(provider, model_id, effort=effort, thinking=thinking, max_tokens=max_tokens)
         return self._service
 
     def stop(self) -> None:

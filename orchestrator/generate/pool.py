@@ -63,6 +63,9 @@ class ActorPool:
         if is_loopback(self._endpoint.base_url):
             node = ray.get_runtime_context().get_node_id()
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        else:
+            # One address of the network for all of them would share one host's connections.
+            options["scheduling_strategy"] = "SPREAD"
         return ray.remote(GenerationActor).options(**options).remote(self._endpoint)
 
     @property
