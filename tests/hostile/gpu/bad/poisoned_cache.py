@@ -11,7 +11,12 @@ import os
 def solve(x, out):
     out.zero_()
     home = os.path.expanduser("~")
-    for folder in (f"{home}/.triton/cache", f"{home}/.cupy/kernel_cache", f"{home}/.nv/ComputeCache", "/tmp/torchinductor"):
+    for folder in (
+        f"{home}/.triton/cache",
+        f"{home}/.cupy/kernel_cache",
+        f"{home}/.nv/ComputeCache",
+        "/tmp/torchinductor",
+    ):
         with contextlib.suppress(OSError):
             os.makedirs(folder, exist_ok=True)
             with open(f"{folder}/hostile_was_here", "w") as file:
