@@ -16,28 +16,22 @@ import socket
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from orchestrator.core.problems import Limits
-from orchestrator.execute.boxes import SCRATCH_BYTES, SCRATCH_FILES, Box, BoxFailed, start_box
-from orchestrator.execute.sandbox import process, rlimits
+from orchestrator.execute.boxes import Box, BoxFailed, start_box
+from orchestrator.execute.sandbox import rlimits
 from orchestrator.execute.sandbox.protocol import Channel, ChannelClosed, ProtocolError, frame, load
 from orchestrator.execute.sandbox.referee import MOST_JOB_BYTES
-from orchestrator.execute.sandbox.usage import Usage, family_usage, file_bytes
 from orchestrator.execute.settings import ExecutorSettings
+from orchestrator.execute.watch import Output, Stop, Watch, counts_processes
 
 __all__ = ["Observation", "RefereeJob", "Stop", "Supervisor"]
 
-Stop = Literal["cpu", "wall", "memory", "tasks", "files", "referee"]
-"""Why a candidate was stopped: its own limits, or (``referee``) that the tests did not end on its answers."""
-
 _FIRST_LOOK_S: Final = 0.05
 _LOOK_S: Final = 0.025
-_READS: Final = 32
 _GONE_S: Final = 60.0
 """The zygote must have cleared up within this after a kill; a box that does not is broken."""
-_REFEREE_CPU_S: Final = 10.0
-"""What the tests may use on any answers; ten times what they used on the reference's, if that is more."""
 _MOST_KNOWN_BYTES: Final = 32 << 20
 """Tests and recordings that a referee keeps compiled."""
 
@@ -138,7 +132,6 @@ class Supervisor:
         if self._referee is None:
             self._start_referee()
         seen = Observation()
-        began = time.monotonic()
         candidate: _Candidate | None = None
         try:
             candidate = self._ready.pop(package, None) or self._fork(zygote)
@@ -146,8 +139,8 @@ class Supervisor:
             self._send(job, limits, zygote, candidate)
             # The zygote comes to it as soon as nothing is left of this one, while the verdict is being made.
             self._ready[package] = self._fork(zygote)
-            watch = _Watch(zygote, self._require_referee(), candidate, limits, job)
-            self._follow(watch, candidate, zygote, seen, began)
+            watch = Watch(zygote, self._require_referee(), candidate.pidfd, limits, referee_cpu_s=job.referee_cpu_s)
+            self._follow(job, watch, candidate, zygote, seen)
         except OSError as error:
             self._discard_boxes(package)
             raise BoxFailed(f"lost a sandbox process: {error}") from error
@@ -206,7 +199,7 @@ class Supervisor:
                         address_space_bytes=zygote.standing.size_bytes + limits.address_space_bytes,
                         file_bytes=limits.file_bytes,
                         open_files=limits.open_files,
-                        processes=limits.processes if _counts_processes(zygote) else None,
+                        processes=limits.processes if counts_processes(zygote) else None,
                         stack_bytes=None,
                     )
                 ),
@@ -221,13 +214,14 @@ class Supervisor:
         # From now on only the referee holds this end, so that the candidate's end is seen there at once.
         candidate.channel.close()
 
-    def _follow(self, watch: _Watch, candidate: _Candidate, zygote: Box, seen: Observation, began: float) -> None:
-        output = _Output(candidate.output, watch.limits.output_bytes)
+    def _follow(self, job: RefereeJob, watch: Watch, candidate: _Candidate, zygote: Box, seen: Observation) -> None:
+        began = time.monotonic()
+        output = Output(candidate.output, watch.limits.output_bytes)
         poll = select.poll()
         channel = self._require_channel()
         for descriptor in (channel.descriptor, zygote.control.fileno()):
             poll.register(descriptor, select.POLLIN)
-        if not watch.discard:
+        if not job.discard:
             poll.register(candidate.output, select.POLLIN)
         end: dict[str, Any] | None = None
         look_at = began + _FIRST_LOOK_S
@@ -265,12 +259,12 @@ class Supervisor:
                     killed_at = _kill(candidate)
         if seen.reply is None:
             seen.wall_s = time.monotonic() - began
-        if not watch.discard:
+        if not job.discard:
             output.drain()
             seen.output = output.text()
         self._settle(seen, end, watch)
 
-    def _settle(self, seen: Observation, end: dict[str, Any], watch: _Watch) -> None:
+    def _settle(self, seen: Observation, end: dict[str, Any], watch: Watch) -> None:
         before = seen.reply["greeting"] if seen.reply else 0.0
         seen.status = end["status"]
         seen.cpu_s = max(0.0, max(end["cpu_s"], watch.most.cpu_s) - before)
@@ -330,93 +324,6 @@ class Supervisor:
             box.kill()
             box.close()
         self._stop_referee()
-
-
-class _Watch:
-    """Looks at a candidate and at the referee from outside, and says when a limit is passed."""
-
-    def __init__(self, zygote: Box, referee: Box, candidate: _Candidate, limits: Limits, job: RefereeJob) -> None:
-        self.limits = limits
-        self.discard = job.discard
-        self.most = Usage(0.0, 0, 0)
-        """The most that any look saw."""
-        self._zygote = zygote
-        self._referee = referee
-        self._candidate = candidate
-        self._pid: int | None = None
-        self._count = not _counts_processes(zygote)
-        self._referee_began = process.cpu_seconds(referee.pid) or 0.0
-        self._referee_limit = max(_REFEREE_CPU_S, 10 * job.referee_cpu_s)
-
-    def look(self, elapsed_s: float) -> Stop | None:
-        """Return which limit is passed, if any."""
-        # Orphans become the zygote's children, so its descendants are all there is.
-        if self._pid is None:
-            self._pid = process.host_pid(self._candidate.pidfd)
-        family = {self._pid, *process.descendants(self._zygote.pid)}
-        now = family_usage(family, self._zygote.standing.resident_bytes)
-        cpu = max(now.cpu_s, process.cpu_seconds(self._pid) or 0.0)
-        self.most = Usage(
-            max(self.most.cpu_s, cpu),
-            max(self.most.resident_bytes, now.resident_bytes),
-            max(self.most.tasks, now.tasks),
-        )
-        if now.resident_bytes > self.limits.memory_bytes:
-            return "memory"
-        if self.most.cpu_s > 2 * self.limits.cpu_s:
-            return "cpu"
-        if elapsed_s > self.limits.wall_s:
-            return "wall"
-        if self._count and now.tasks > self.limits.processes:
-            return "tasks"
-        if not self._zygote.standing.namespaces:
-            # Without a mount of its own the scratch folder has no quota, and lies in the memory of all.
-            used = file_bytes(self._zygote.scratch, family, SCRATCH_FILES)
-            if used is None or used > SCRATCH_BYTES:
-                return "files"
-        return None
-
-    def referee_overdue(self) -> bool:
-        """True when the tests have used more than they may on any answers.
-
-        Raises:
-            BoxFailed: the referee is gone.
-        """
-        used = process.cpu_seconds(self._referee.pid)
-        if used is None:
-            raise BoxFailed("the referee ended by itself")
-        return used - self._referee_began > self._referee_limit
-
-
-class _Output:
-    """What a program prints: kept up to a cap, drained beyond it."""
-
-    def __init__(self, descriptor: int, cap: int) -> None:
-        self._descriptor = descriptor
-        self._cap = cap
-        self._kept = bytearray()
-
-    def drain(self) -> bool:
-        """Read some of what is there; False at the end of the stream."""
-        # A program may write as fast as this reads, so each call reads only so much.
-        for _ in range(_READS):
-            try:
-                got = os.read(self._descriptor, 1 << 16)
-            except BlockingIOError:
-                return True
-            if not got:
-                return False
-            self._kept += got[: self._cap - len(self._kept)]
-        return True
-
-    def text(self) -> str:
-        """What was kept."""
-        return self._kept.decode("utf-8", "replace")
-
-
-def _counts_processes(zygote: Box) -> bool:
-    """True where the kernel holds candidates to RLIMIT_NPROC: as a user that nobody else is."""
-    return zygote.standing.uid != 0 and (zygote.standing.namespaces or zygote.standing.uid != os.getuid())
 
 
 def _kill(candidate: _Candidate) -> float:

@@ -5,7 +5,8 @@ import pytest
 from orchestrator.core.problems import Limits
 from orchestrator.core.verdicts import Verdict
 from orchestrator.execute.deciding import decide
-from orchestrator.execute.supervisor import Observation, Stop
+from orchestrator.execute.supervisor import Observation
+from orchestrator.execute.watch import Stop
 
 LIMITS = Limits(cpu_s=2, wall_s=15, memory_bytes=64 << 20)
 

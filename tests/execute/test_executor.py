@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.execution import Job
 from orchestrator.core.verdicts import Verdict
-from orchestrator.execute import supervisor
+from orchestrator.execute import watch
 from orchestrator.execute.executor import ExecutorSettings, IsolationRefused, PythonExecutor
 from tests.execute.programs import ADD, LIMITS, SUITE_SEED, judge, problem
 
@@ -355,7 +355,7 @@ def test_a_reference_that_fails_is_told(
 
 
 def test_tests_that_do_not_end_on_an_answer(executor: PythonExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "_REFEREE_CPU_S", 0.5)
+    monkeypatch.setattr(watch, "_REFEREE_CPU_S", 0.5)
     counting = problem("assert sum(1 for _ in range(candidate())) == 3", "def f():\n    return 3", entry="f")
     execution = judge(executor, counting, "def f():\n    return 10 ** 12")
     assert (execution.verdict, execution.reason) == (Verdict.WRONG_ANSWER, "the tests did not end on its answers")
