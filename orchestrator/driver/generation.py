@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,7 +64,7 @@ class Generation:
     """Cell id to the provider that answers it."""
     _service: GenerationService | None = None
     _server: RehearsalServer | None = None
-    _folder: tempfile.TemporaryDirectory[str] | None = None
+    _problems: Path | None = None
     _base_url: str = ""
     _settings: RehearsalSettings | None = None
 
@@ -76,8 +75,8 @@ class Generation:
         rehearsed = [cell for cell in self.plan.cells if cell.synthetic]
         if not rehearsed:
             return
-        self._folder = tempfile.TemporaryDirectory(prefix="orchestrator-rehearsal-")
-        path = Path(self._folder.name) / "problems.jsonl"
+        # In the run's folder: a driver that is killed leaves nothing elsewhere, and its resume writes it again.
+        path = self._problems = self.plan.run_dir / "rehearsal-problems.jsonl"
         seen: dict[str, Any] = {}
         for cell in rehearsed:
             for problem in self.plan.problems(cell):
@@ -168,8 +167,8 @@ class Generation:
             await self._service.close()
         if self._server is not None:
             await asyncio.to_thread(self._server.stop)
-        if self._folder is not None:
-            self._folder.cleanup()
+        if self._problems is not None:
+            self._problems.unlink(missing_ok=True)
 
     def _endpoint(self, cell: Cell) -> Endpoint:
         model, stream = cell.config.model, cell.config.generate.stream
