@@ -86,6 +86,14 @@ class GenerationActor(LocalSender):
     All methods are coroutines, so Ray runs it as an async actor: one event loop, one client, many requests.
     """
 
+    def __init__(self, endpoint: Endpoint) -> None:
+        from orchestrator.execute.sandbox.process import die_with_parent
+
+        # The raylet is the parent. An actor that outlives it, as Ray lets a busy one do, would go on buying replies
+        # that nobody is left to journal.
+        die_with_parent()
+        super().__init__(endpoint)
+
     async def ready(self) -> None:
         """Returns once the actor stands."""
 

@@ -63,6 +63,8 @@ def _run(user: str, mode: str, only: str = "") -> dict[str, dict[str, Any]]:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     lines = [json.loads(line) for line in done.stdout.splitlines()]
+    numpy = subprocess.run([python, "-B", "-c", "import numpy"], capture_output=True, env=environment, **identity)
+    lines[0]["numpy"] = numpy.returncode == 0
     return {line.get("name", "around"): line for line in [{**lines[0], **lines[-1]}, *lines[1:-1]]}
 
 
@@ -96,6 +98,8 @@ def test_isolation_is_what_the_surrounding_gives(user: str, mode: str) -> None:
 @pytest.mark.parametrize("user", _USERS)
 @pytest.mark.parametrize("program", [p for p in _CORPUS if not p.slow], ids=lambda program: program.name)
 def test_program(program: HostileProgram, user: str, mode: str) -> None:
+    if "import numpy" in program.source and not _outcomes(user, mode)["around"]["numpy"]:
+        pytest.skip("numpy lies where an ordinary user may not read it")
     _check(program, _outcomes(user, mode)[program.name])
 
 
