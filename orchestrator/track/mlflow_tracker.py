@@ -6,6 +6,7 @@ tried again until it goes through or the time allowed at the end is over.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ __all__ = [
     "TrackingUnreachable",
     "check_reachable",
     "default_uri",
+    "make_local_store",
 ]
 
 MOST_PARAMETERS: Final = 100
@@ -83,6 +85,29 @@ class TrackedSweep:
 def default_uri(folder: Path) -> str:
     """The SQLite store in ``folder``, absolute."""
     return f"sqlite:///{(folder / 'mlflow.db').absolute()}"
+
+
+def make_local_store(uri: str) -> None:
+    """Create a SQLite store that is not there yet, under another name until it is complete.
+
+    MLflow makes its tables one by one, and a driver that is killed meanwhile would leave a file that no later run
+    can open.
+    """
+    from mlflow import MlflowClient
+
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or path.exists():
+        return
+    for left in path.parent.glob(f"{path.name}.*.new"):
+        # Of a driver that was killed at this point.
+        if not Path("/proc", left.name.split(".")[-2]).exists():
+            left.unlink(missing_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.new")
+    MlflowClient(tracking_uri=f"sqlite:///{partial}").search_experiments(max_results=1)
+    # A link, unlike a rename, never replaces a store that somebody else completed first.
+    with contextlib.suppress(FileExistsError):
+        os.link(partial, path)
+    partial.unlink()
 
 
 def check_reachable(uri: str, *, timeout_s: float = 5.0) -> None:
@@ -223,7 +248,9 @@ class Tracker:
             pause = FIRST_RETRY_S
             while True:
                 try:
-                    client = client or MlflowClient(tracking_uri=self.uri)
+                    if client is None:
+                        make_local_store(self.uri)
+                        client = MlflowClient(tracking_uri=self.uri)
                     work(client)
                     break
                 except Exception as error:  # noqa: BLE001 - any failure of a remote store is tried again

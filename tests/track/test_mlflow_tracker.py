@@ -139,3 +139,19 @@ def test_a_store_that_stays_away_is_given_up_with_one_sentence(tmp_path: Path) -
     failure = tracker.close(wait_s=0.1)
     assert failure is not None
     assert "could not be written: connection refused" in failure
+
+
+def test_a_local_store_appears_complete_or_not_at_all(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    from orchestrator.track.mlflow_tracker import make_local_store
+
+    # What a driver that was killed while it made the store left behind; no process has this number.
+    (tmp_path / "mlflow.db.99999999.new").write_bytes(b"half")
+    uri = default_uri(tmp_path)
+    make_local_store(uri)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    assert MlflowClient(uri).search_experiments()
+    made = (tmp_path / "mlflow.db").stat().st_ino
+    make_local_store(uri)
+    assert (tmp_path / "mlflow.db").stat().st_ino == made
