@@ -49,7 +49,7 @@ def time_sweep(folder: Path, problems: int | None) -> tuple[float, float, float]
         words.append(f"limit={problems}")
     started = time.perf_counter()
     process = subprocess.Popen(
-        words, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        words, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert process.stdout is not None
     first = table = None
@@ -57,13 +57,13 @@ def time_sweep(folder: Path, problems: int | None) -> tuple[float, float, float]
     said = ""
     while process.poll() is None:
         time.sleep(0.02)
-        said += process.stdout.read() or ""
+        said += (process.stdout.read() or b"").decode(errors="replace")
         if first is None and verdicts(folder / "run" / "journal.sqlite"):
             first = time.perf_counter() - started
         if table is None and "pass@1" in said:
             table = time.perf_counter() - started
     end = time.perf_counter() - started
-    said += process.stdout.read() or ""
+    said += (process.stdout.read() or b"").decode(errors="replace")
     if process.returncode != 0 or first is None or "pass@1" not in said:
         raise RuntimeError(f"the sweep failed with exit code {process.returncode}:\n{said}")
     return first, table if table is not None else end, end
