@@ -103,11 +103,19 @@ def _faults(problems: str, *, full: bool) -> dict[str, object]:
         faults.actor_kills(problems, 800, kills),
     ]
     rows = [
-        [m.name, m.steps, m.same_replies, m.bought_again, m.settled, m.charged, m.settled + m.unsettled]
+        [
+            m.name,
+            m.steps,
+            m.same_replies,
+            "not counted" if m.bought_again is None else m.bought_again,
+            m.settled,
+            m.charged,
+            m.settled + m.unsettled,
+        ]
         for m in measured
     ]
     figures: dict[str, object] = {
-        "faults_right": all(m.same_replies and m.bracketed and m.bought_again == 0 for m in measured)
+        "faults_right": all(m.same_replies and m.bracketed and m.bought_again in (0, None) for m in measured)
     }
     print_report(
         "ordeals: replies as undisturbed, journaled replies bought again, and the bill in dollars",
@@ -130,7 +138,7 @@ def _makespan(problems: str) -> dict[str, object]:
     rows = [[m.name, m.trials, m.programs, m.together_s, m.generate_s, m.execute_s, m.ratio] for m in measured]
     figures: dict[str, object] = {"makespan_ratio": max(m.ratio for m in measured)}
     print_report(
-        "seconds from the first request to the last verdict",
+        "seconds from the first request to the last verdict (honest programs only: rehearsal.broken_share=0)",
         ["workload", "trials", "programs", "together", "generate alone", "execute alone", "ratio"],
         rows,
         figures,

@@ -34,8 +34,9 @@ class Outcome:
     steps: int
     same_replies: bool
     """Texts, tokens and dollars of every step equal those of an undisturbed run."""
-    bought_again: int
-    """Replies sent by the server for steps that were in the journal when the driver or actor was killed."""
+    bought_again: int | None
+    """Replies sent by the server for steps that were in the journal when the driver or actor was killed;
+    None where the ordeal does not count them."""
     settled: Decimal
     unsettled: Decimal
     charged: Decimal
@@ -60,7 +61,9 @@ def faults(problems: str, steps: int) -> Outcome:
         with RehearsalServer(settings) as server:
             asyncio.run(main(server, folder))
             charged = price().cost(server.counts().charged)
-        return _outcome("5% each of 429, 529, 500, drop, stall", problems, folder, steps, again=0, charged=charged)
+        return _outcome(
+            "5% each of 429, 529, 500, drop, stall", problems, folder, steps, again=None, charged=charged
+        )
 
 
 def driver_kills(problems: str, steps: int, kills: int) -> Outcome:
@@ -101,7 +104,7 @@ def actor_kills(problems: str, steps: int, kills: int) -> Outcome:
         with RehearsalServer(RehearsalSettings(problems=problems, **_ANSWERS)) as server:
             asyncio.run(main(server, folder))
             charged = price().cost(server.counts().charged)
-        return _outcome(f"actors killed {kills} times", problems, folder, steps, again=0, charged=charged)
+        return _outcome(f"actors killed {kills} times", problems, folder, steps, again=None, charged=charged)
 
 
 async def _kill_one(bought: Buyer, rng: random.Random) -> None:
@@ -153,7 +156,7 @@ def _bought_again(folder: Path, server: RehearsalServer, resume: object) -> int:
     return sum(count - before.get(name, 0) for name, count in after.items() if name.split("|", 1)[0] in journaled)
 
 
-def _outcome(name: str, problems: str, folder: Path, steps: int, *, again: int, charged: Decimal) -> Outcome:
+def _outcome(name: str, problems: str, folder: Path, steps: int, *, again: int | None, charged: Decimal) -> Outcome:
     with tempfile.TemporaryDirectory() as scratch:
         calm = Path(scratch)
         with RehearsalServer(RehearsalSettings(problems=problems, **_ANSWERS)) as server:
