@@ -87,3 +87,5 @@ class Reply:
     """Bought at the batch price."""
     usd: float | None = None
     """What it cost; None when the price is unknown. Set by the ledger."""
+    slot: str = ""
+    """The generation actor that got it, e.g. ``generation-anthropic-0``; empty where no actor was asked."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-__all__ = ["GpuFeedback", "GpuMeasures"]
+__all__ = ["HOST_MEMORY", "GpuFeedback", "GpuMeasures"]
+
+HOST_MEMORY: Final = "none (host memory)"
+"""What stands for a card's name where there was none and programs of the GPU suite ran on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,14 @@ class GpuMeasures:
     """Attained share (0..1) of the binding ceiling measured on this card."""
     bound: str | None = None
     """``memory`` or ``compute``."""
+    least_bytes: int | None = None
+    """Least bytes that must cross the memory bus in one timed call."""
+    operations: int | None = None
+    """Least operations of the usual algorithm in one timed call."""
+    peak_bytes_per_s: float | None = None
+    """Memory ceiling, measured where the program ran: a large copy, read and written bytes both counted."""
+    peak_operations_per_s: float | None = None
+    """Arithmetic ceiling, measured where the program ran: a large matrix product in the same dtype."""
     compile_s: float | None = None
     peak_memory_bytes: int | None = None
     """Card memory that the program took at most, beside its context, with its inputs and outputs."""

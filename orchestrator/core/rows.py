@@ -7,12 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from orchestrator.core.gpu import HOST_MEMORY
 from orchestrator.core.verdicts import GRADED, Verdict
 
 __all__ = [
     "Row",
     "by_cell",
     "by_problem",
+    "card_of",
     "count_of",
     "distinct",
     "is_graded",
@@ -44,6 +46,12 @@ def is_graded(row: Row) -> bool:
 def is_passed(row: Row) -> bool:
     """Whether the row's program passed the scoring tests."""
     return row.get("verdict") == Verdict.PASSED
+
+
+def card_of(row: Row) -> str | None:
+    """The card that the row's program ran on; None where that was a CPU."""
+    name = row.get("gpu")
+    return str(name) if name and name != HOST_MEMORY else None
 
 
 def by_cell(rows: Iterable[Row]) -> dict[str, list[Row]]:

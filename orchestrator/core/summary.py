@@ -1,8 +1,6 @@
 """One summary for the terminal table, ``summary.json`` and the report, so that they cannot disagree.
 
-Rates are over problems: a problem's value is the share of its graded samples that passed (or its pass@k), and
-the rate is the mean over problems. With one sample a problem the interval is Wilson's, otherwise a bootstrap
-over problems. ``infrastructure`` and ``not_run`` enter neither side of a rate and are counted by name.
+``infrastructure`` and ``not_run`` enter neither side of a rate and are counted by name.
 """
 
 from __future__ import annotations
@@ -15,10 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.core.gpu_summary import FAST_P, GpuSummary, summarise_gpu
+from orchestrator.core.rates import Rate, passed_at_ks, rate_over_problems, selected_at_ks, turn_rates
 from orchestrator.core.rows import (
     Row,
     by_cell,
     by_problem,
+    card_of,
     count_of,
     distinct,
     is_graded,
@@ -29,17 +30,8 @@ from orchestrator.core.rows import (
     total_of,
     values_of,
 )
-from orchestrator.core.statistics import (
-    bootstrap_mean,
-    geometric_mean,
-    mean,
-    median,
-    p95,
-    pass_at_k,
-    selected_at_k,
-    wilson,
-)
-from orchestrator.core.verdicts import GRADED, Verdict
+from orchestrator.core.statistics import mean, median, p95
+from orchestrator.core.verdicts import Verdict
 
 __all__ = [
     "FAST_P",
@@ -50,51 +42,6 @@ __all__ = [
     "rate_over_problems",
     "summarise",
 ]
-
-
-FAST_P = (0.5, 1.0, 1.5, 2.0)
-USUAL_KS = (5, 10, 25, 50, 100)
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A share (0..1) with its 95% interval."""
-
-    value: float
-    low: float
-    high: float
-    problems: int
-    """How many problems it is a mean over."""
-    method: str
-    """How the interval was made: ``wilson`` or ``bootstrap``."""
-
-
-@dataclass(frozen=True, slots=True)
-class GpuSummary:
-    """Speed over the graded trials of a suite that has one."""
-
-    correct: Rate
-    fast_p: dict[str, Rate]
-    """``p`` to the share of graded trials that are correct and more than ``p`` times as fast as the reference."""
-    speedup: float | None
-    """Geometric mean against the GPU reference, correct programs with a measured time only."""
-    speedup_measured: int
-    """How many programs that mean is over."""
-    speedup_failures_zero: float | None
-    """Arithmetic mean with a failed trial counted as 0 (a geometric mean would be 0 after one failure)."""
-    cpu_speedup: float | None
-    cpu_speedup_failures_zero: float | None
-    time_s_median: float | None
-    roofline_share_median: float | None
-    peak_memory_bytes: int | None
-    """Largest over the cell, on the card."""
-    peak_memory_bytes_median: float | None
-    joules: float | None
-    """Sum over the programs whose energy was measured; None where none was."""
-    joules_measured: int
-    compile_s_median: float | None
-    comparisons: dict[str, int]
-    """``faster``, ``same``, ``slower``, ``ambiguous`` to how many correct programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,17 +155,6 @@ class Summary:
         return {"synthetic": self.synthetic, "seed": self.seed, "notes": list(self.notes), "cells": cells}
 
 
-def rate_over_problems(groups: Iterable[Sequence[bool]], seed: int = 0) -> Rate | None:
-    """Mean over problems of each problem's share of successes; empty problems are left out. None of nothing."""
-    lists = [group for group in groups if group]
-    if not lists:
-        return None
-    if all(len(group) == 1 for group in lists):
-        hits = sum(group[0] for group in lists)
-        return Rate(hits / len(lists), *wilson(hits, len(lists)), problems=len(lists), method="wilson")
-    return _rate([sum(group) / len(group) for group in lists], seed)
-
-
 def summarise(rows: Iterable[Row], cells: Sequence[Mapping[str, Any]], *, seed: int = 0) -> Summary:
     """Summarise results by cell.
 
@@ -234,11 +170,6 @@ def summarise(rows: Iterable[Row], cells: Sequence[Mapping[str, Any]], *, seed: 
     return Summary(tuple(_cell(cell, groups.get(str(cell["id"]), []), seed) for cell in described), seed)
 
 
-def _rate(values: Sequence[float], seed: int) -> Rate:
-    value = math.fsum(values) / len(values)
-    return Rate(value, *bootstrap_mean(values, seed=seed), problems=len(values), method="bootstrap")
-
-
 def _cell(cell: Mapping[str, Any], rows: Sequence[Row], seed: int) -> CellSummary:
     graded = [row for row in rows if is_graded(row)]
     groups = by_problem(graded)
@@ -247,6 +178,7 @@ def _cell(cell: Mapping[str, Any], rows: Sequence[Row], seed: int) -> CellSummar
     planned = int(cell.get("planned") or len(rows))
     passed = sum(map(is_passed, graded))
     usd = _api_usd(rows)
+    turns = turn_rates(graded, seed)
     return CellSummary(
         id=str(cell["id"]),
         system=str(_told(cell, rows, "system") or "unknown"),
@@ -265,9 +197,12 @@ def _cell(cell: Mapping[str, Any], rows: Sequence[Row], seed: int) -> CellSummar
         verdicts={str(v): verdicts[v] for v in Verdict if verdicts[v]},
         problems=len(groups),
         pass_at_1=rate_over_problems([[is_passed(r) for r in group] for group in groups.values()], seed),
-        pass_at_k=_at_ks(groups, samples, seed),
-        selected_at_k=_selected(groups, samples, seed),
-        **_turns(graded, seed),
+        pass_at_k=passed_at_ks(groups, samples, seed),
+        selected_at_k=selected_at_ks(groups, samples, seed),
+        first_turn=turns.first_turn,
+        repaired=turns.repaired,
+        broken=turns.broken,
+        turns_mean=mean(values_of(graded, "turns")),
         feedback=_told(cell, rows, "feedback"),
         without_examples=_without_examples(groups),
         execute_s_median=median(values_of(graded, "execute_s")),
@@ -287,107 +222,15 @@ def _cell(cell: Mapping[str, Any], rows: Sequence[Row], seed: int) -> CellSummar
         shared=sum(bool(row.get("shared")) for row in rows),
         synthetic=any(bool(row.get("synthetic")) for row in rows) or (not rows and bool(cell.get("synthetic"))),
         isolation=distinct(rows, "isolation"),
-        gpus=distinct(rows, "gpu"),
-        gpu=_gpu(groups, graded, seed),
+        gpus=tuple(sorted({card for row in rows if (card := card_of(row)) is not None})),
+        gpu=summarise_gpu(groups, graded, seed),
     )
-
-
-def _at_ks(groups: Mapping[str, Sequence[Row]], samples: int, seed: int) -> dict[int, Rate]:
-    rates = {}
-    for k in _ks(samples):
-        values = [pass_at_k(len(group), sum(map(is_passed, group)), k) for group in groups.values()]
-        known = [value for value in values if value is not None]
-        if known:
-            rates[k] = _rate(known, seed)
-    return rates
-
-
-def _selected(groups: Mapping[str, Sequence[Row]], samples: int, seed: int) -> dict[int, Rate]:
-    graded = [row for group in groups.values() for row in group]
-    if not graded or any(row.get("public_verdict") is None for row in graded):
-        return {}
-    rates = {}
-    for k in _ks(samples):
-        values = [
-            selected_at_k(
-                [(float(r["public_verdict"] == Verdict.PASSED), is_passed(r)) for r in group],
-                k,
-            )
-            for group in groups.values()
-        ]
-        known = [value for value in values if value is not None]
-        if known:
-            rates[k] = _rate(known, seed)
-    return rates
-
-
-def _ks(samples: int) -> list[int]:
-    return sorted({k for k in USUAL_KS if k <= samples} | ({samples} if samples > 1 else set()))
-
-
-def _turns(graded: Sequence[Row], seed: int) -> dict[str, Any]:
-    first = [row for row in graded if row.get("first_turn_verdict") in GRADED]
-    groups = [
-        [(r["first_turn_verdict"] == Verdict.PASSED, is_passed(r)) for r in group]
-        for group in by_problem(first).values()
-    ]
-    return {
-        "first_turn": rate_over_problems([[f for f, _ in group] for group in groups], seed),
-        "repaired": rate_over_problems([[e for f, e in group if not f] for group in groups], seed),
-        "broken": sum(f and not e for group in groups for f, e in group),
-        "turns_mean": mean(values_of(graded, "turns")),
-    }
 
 
 def _without_examples(groups: Mapping[str, Sequence[Row]]) -> float | None:
     counts = [number(group[0].get("feedback_examples")) for group in groups.values()]
     known = [count for count in counts if count is not None]
     return sum(count == 0 for count in known) / len(known) if known else None
-
-
-def _gpu(groups: Mapping[str, Sequence[Row]], graded: Sequence[Row], seed: int) -> GpuSummary | None:
-    if not values_of(graded, "gpu_reference_time_s") and not values_of(graded, "gpu_time_s"):
-        return None
-    right = [row for row in graded if is_passed(row)]
-    correct = rate_over_problems([[is_passed(r) for r in group] for group in groups.values()], seed)
-    if correct is None:
-        return None
-    fast = {}
-    for p in FAST_P:
-        rate = rate_over_problems(
-            [[is_passed(r) and (number(r.get("speedup")) or 0.0) > p for r in group] for group in groups.values()],
-            seed,
-        )
-        if rate is not None:
-            fast[f"{p:g}"] = rate
-    speedups = values_of(right, "speedup")
-    energies = values_of(graded, "joules")
-    return GpuSummary(
-        correct=correct,
-        fast_p=fast,
-        speedup=geometric_mean(speedups),
-        speedup_measured=len(speedups),
-        speedup_failures_zero=_failures_zero(graded, "speedup"),
-        cpu_speedup=geometric_mean(values_of(right, "cpu_speedup")),
-        cpu_speedup_failures_zero=_failures_zero(graded, "cpu_speedup"),
-        time_s_median=median(values_of(right, "gpu_time_s")),
-        roofline_share_median=median(values_of(right, "roofline_share")),
-        peak_memory_bytes=largest(values_of(graded, "gpu_peak_memory_bytes")),
-        peak_memory_bytes_median=median(values_of(graded, "gpu_peak_memory_bytes")),
-        joules=math.fsum(energies) if energies else None,
-        joules_measured=len(energies),
-        compile_s_median=median(values_of(graded, "compile_s")),
-        comparisons=dict(Counter(str(row["comparison"]) for row in right if row.get("comparison"))),
-    )
-
-
-def _failures_zero(graded: Sequence[Row], column: str) -> float | None:
-    right = [row for row in graded if is_passed(row)]
-    if right and not values_of(right, column):
-        return None
-    # A correct program whose time was not measured is left out: it is neither a failure nor a speed.
-    values = [number(row.get(column)) if is_passed(row) else 0.0 for row in graded]
-    return mean(value for value in values if value is not None)
 
 
 def _api_usd(rows: Sequence[Row]) -> float | None:

@@ -13,8 +13,9 @@ from orchestrator.core.execution import Execution, Feedback, Grade
 from orchestrator.core.extraction import Extraction
 from orchestrator.core.feedback import feedback_text
 from orchestrator.core.generation import Message, Reply
+from orchestrator.core.gpu import HOST_MEMORY
 from orchestrator.core.money import AccountRef
-from orchestrator.core.problems import ExampleTests, Problem, PublicProblem
+from orchestrator.core.problems import ExampleTests, GpuTests, Problem, PublicProblem
 from orchestrator.core.systems import Outcome
 from orchestrator.core.verdicts import GRADED, Verdict
 from orchestrator.driver.execution import ExecutionService
@@ -135,6 +136,8 @@ class TrialTools:
             cache_read_tokens=reply.usage.cache_read_tokens,
             cache_write_tokens=reply.usage.cache_write_tokens,
             usd=reply.usd,
+            lease_s=reply.latency_s or None,
+            slot=reply.slot or None,
             synthetic=reply.synthetic,
             resumed=resumed,
         )
@@ -224,11 +227,12 @@ class TrialTools:
             "execute_s": sum(walls) if walls else None,
             "lease_s": sum(e.lease_s for e in self.executions),
             "node": graded.node if graded is not None else None,
-            "gpu": gpu.name if gpu is not None else None,
+            "gpu": gpu.name if gpu is not None and gpu.name != HOST_MEMORY else None,
             "isolation": graded.isolation if graded is not None else None,
             "synthetic": self._cell.synthetic,
             "started_at": started,
             "ended_at": time.time(),
+            "dtype": scoring.dtype if isinstance(scoring := self._problem.scoring, GpuTests) else None,
             **_gpu_columns(graded),
         }
 
@@ -254,6 +258,7 @@ class TrialTools:
             node=execution.node,
             slot=execution.slot,
             resumed=done.resumed,
+            **_speed(execution),
         )
         if execution.verdict not in GRADED:
             raise StepFailed(execution.reason)
@@ -286,6 +291,14 @@ def _total(prices: list[float | None]) -> float | None:
     return sum(known) if len(known) == len(prices) else None
 
 
+def _speed(execution: Execution) -> dict[str, Any]:
+    """How fast a step's program was; nothing where it was not timed."""
+    gpu = execution.gpu
+    if gpu is None:
+        return {}
+    return {"gpu_time_s": gpu.time_s, "speedup": gpu.speedup, "cpu_speedup": gpu.cpu_speedup}
+
+
 def _gpu_columns(execution: Execution | None) -> dict[str, Any]:
     gpu = execution.gpu if execution is not None else None
     if gpu is None:
@@ -301,6 +314,10 @@ def _gpu_columns(execution: Execution | None) -> dict[str, Any]:
         "comparison": gpu.comparison,
         "roofline_share": gpu.roofline_share,
         "bound": gpu.bound,
+        "least_bytes": gpu.least_bytes,
+        "operations": gpu.operations,
+        "peak_bytes_per_s": gpu.peak_bytes_per_s,
+        "peak_operations_per_s": gpu.peak_operations_per_s,
         "compile_s": gpu.compile_s,
         "gpu_peak_memory_bytes": gpu.peak_memory_bytes,
         "joules": gpu.joules,

@@ -139,6 +139,8 @@ class AttemptResult:
     windows_age_s: float = 0.0
     """How long before the end of the attempt the headers arrived."""
     latency_s: float = 0.0
+    slot: str = ""
+    """Who sent it, where there are several."""
 
     def __post_init__(self) -> None:
         if (self.reply is None) == (self.failure is None):

@@ -294,6 +294,7 @@ class Purchases:
             synthetic=lane.route.synthetic,
             batch=batch,
             usd=None if usd is None else float(usd),
+            slot=result.slot,
         )
         await self._journal.put_reply(
             step.key,

@@ -82,6 +82,9 @@ def test_selected_at_k_needs_public_verdicts() -> None:
     # Problem 0: public tests pick the right one. Problem 1: both look the same, so it is a coin.
     assert cell.selected_at_k[2].value == pytest.approx((1 + 0.5) / 2)
     assert cell.pass_at_k[2].value == 1.0
+    # A reply without a program was tried on nothing: nobody would choose it, and the other rates stay.
+    rows += [row(2, "no_code", sample=0), row(2, "passed", sample=1, public_verdict="passed")]
+    assert only(rows).selected_at_k[2].value == pytest.approx((1 + 0.5 + 1) / 3)
     del rows[0]["public_verdict"]
     assert only(rows).selected_at_k == {}
 

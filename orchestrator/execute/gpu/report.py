@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-from orchestrator.core.gpu import GpuMeasures
+from orchestrator.core.gpu import HOST_MEMORY, GpuMeasures
 from orchestrator.execute.gpu.follow import Watched
 from orchestrator.execute.gpu.measures import Round, drop_throttled, roofline, throttle_names, time_rounds
 from orchestrator.execute.gpu.nvml import CardWatch
@@ -44,7 +44,7 @@ def measures_of(
         peak = max(watched.peak_device, 0) + int(found.get("footprint", 0))
     burst = found.get("burst")
     return GpuMeasures(
-        name=watch.name if watch is not None else "none (host memory)",
+        name=watch.name if watch is not None else HOST_MEMORY,
         uuid=watch.uuid if watch is not None else "",
         time_s=timing.candidate.median if timing else None,
         time_low_s=timing.candidate.low if timing else None,
@@ -54,6 +54,10 @@ def measures_of(
         comparison=timing.comparison if timing else None,
         roofline_share=share,
         bound=bound,
+        least_bytes=ceilings.get("bytes"),
+        operations=ceilings.get("flops"),
+        peak_bytes_per_s=ceilings.get("bytes_per_s"),
+        peak_operations_per_s=ceilings.get("flops_per_s"),
         compile_s=found.get("compile_s"),
         peak_memory_bytes=peak,
         joules=watched.joules,
