@@ -64,9 +64,10 @@ def _run(arguments: Arguments) -> int:
 
     plan = build_plan(arguments)
     if plan.config.plan:
+        from orchestrator.plan.counting import count_tokens
         from orchestrator.plan.text import plan_text
 
-        print(plan_text(plan), end="")
+        print(plan_text(plan, counts=count_tokens(plan)), end="")
         return DONE
 
     from orchestrator.driver.run import run_plan

@@ -141,6 +141,19 @@ class Generation:
             await self._service.check(provider, model_id, effort=effort, thinking=thinking, max_tokens=max_tokens)
         return self._service
 
+    @property
+    def limits(self) -> list[dict[str, Any]]:
+        """Limits per minute that providers told this run, as recorded for the plans of later ones."""
+        found: dict[tuple[str | None, str | None], dict[str, Any]] = {}
+        told = {} if self._service is None else self._service.limits()
+        for cell in self.plan.cells:
+            model = cell.config.model
+            limits = told.get((self.providers.get(cell.id, ""), str(model.id)))
+            if limits and not cell.synthetic:
+                key = (model.id, model.base_url)
+                found[key] = {"model": model.id, "base_url": model.base_url, "per_minute": dict(limits)}
+        return list(found.values())
+
     def stop(self) -> None:
         """Send nothing new."""
         if self._service is not None:

@@ -61,6 +61,7 @@ def make_record(plan: Plan) -> dict[str, Any]:
         },
         "status": "running",
         "isolation": earlier.get("isolation", ""),
+        "limits": earlier.get("limits", []),
         "hardware": list({cell.hardware.name: asdict(cell.hardware) for cell in plan.cells}.values()),
         "rates": asdict(plan.config.rates),
     }

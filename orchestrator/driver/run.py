@@ -290,6 +290,7 @@ class _Run:
         plan = self.plan
         isolation = "; ".join(sorted({i for pool in pools.values() for i in pool.isolations}))
         self.record |= {"isolation": isolation, "status": STATUS[self._code()]}
+        self.record["limits"] = self.generation.limits or self.record["limits"]
         write_record(plan, self.record)
         summary = await asyncio.to_thread(
             self.results.finish, self.record["cells"], seed=plan.config.seed, notes=notes

@@ -40,9 +40,11 @@ class LocalSender:
             return CallResult(None, self._missing)
         return await self._client.probe(model)
 
-    async def count_tokens(self, request: GenerationRequest) -> int | None:
-        """The provider's own count of input tokens; None where it gives none."""
-        return None if self._client is None else await self._client.count_tokens(request)
+    async def count_tokens(self, request: GenerationRequest) -> CallResult[int]:
+        """Ask for the provider's own count of input tokens."""
+        if self._client is None:
+            return CallResult(None, self._missing)
+        return await self._client.count_tokens(request)
 
     async def create_batch(self, entries: Sequence[BatchEntry]) -> CallResult[BatchStatus]:
         """Submit a Message Batch."""

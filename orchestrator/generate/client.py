@@ -124,12 +124,12 @@ class MessagesClient:
         result = await self._call(lambda: self._client.models.retrieve(model))
         return CallResult(None if result.value is None else _facts(result.value), result.failure)
 
-    async def count_tokens(self, request: GenerationRequest) -> int | None:
-        """The server's own count of the request's input tokens; None where it gives none."""
+    async def count_tokens(self, request: GenerationRequest) -> CallResult[int]:
+        """Ask for the server's own count of the request's input tokens, which costs nothing."""
         parameters = message_parameters(request)
         del parameters["max_tokens"]
         result = await self._call(lambda: self._client.messages.count_tokens(**parameters))
-        return None if result.value is None else int(result.value.input_tokens)
+        return CallResult(None if result.value is None else int(result.value.input_tokens), result.failure)
 
     # -- batches ---------------------------------------------------------------------------------------------
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.core.generation import GenerationRequest
 from orchestrator.generate.actor import LocalSender
-from orchestrator.generate.attempts import Endpoint
+from orchestrator.generate.attempts import Endpoint, Failure, FailureKind
 from orchestrator.generate.estimates import Estimator
 
-__all__ = ["count_all", "prefix_warning", "seconds_at_limits"]
+__all__ = ["Counted", "count_requests", "prefix_tokens", "prefix_warning", "seconds_at_limits"]
 
 _AT_ONCE: Final = 8
+_COUNTING_S: Final = 30.0
+"""Whoever asks for a plan is waiting for it."""
 
 # Anthropic's documentation of prompt caching, as of mid 2026: the shortest prefix that is cached, in tokens. The
 # longest name that a model id begins with decides.
@@ -21,6 +24,7 @@ _SHORTEST_CACHED: Final[Mapping[str, int]] = {
     "claude-opus-4-5": 4096,
     "claude-opus-4-6": 4096,
     "claude-opus-4-7": 4096,
+    "claude-sonnet-4-6": 2048,
     "claude-haiku-4-5": 4096,
     "claude-3-5-haiku": 2048,
     "claude-3-haiku": 2048,
@@ -47,12 +51,18 @@ def seconds_at_limits(
     return max(times, default=None)
 
 
-def prefix_warning(request: GenerationRequest, prefix_tokens: int | None = None) -> str | None:
+def prefix_tokens(request: GenerationRequest) -> int:
+    """Tokens of the request's system prompt, estimated from its text."""
+    alone = GenerationRequest(request.provider, request.model, request.system, (), request.max_tokens)
+    return round(Estimator().expected(alone).input_tokens)
+
+
+def prefix_warning(request: GenerationRequest, counted: int | None = None) -> str | None:
     """One sentence if ``request`` asks for its system prompt to be cached and that is too short to be.
 
     Args:
         request: the request.
-        prefix_tokens: the provider's own count of the system prompt; estimated from the text without it.
+        counted: the provider's own count of the system prompt; estimated from the text without it.
     """
     if not request.cache_prefix:
         return None
@@ -60,39 +70,62 @@ def prefix_warning(request: GenerationRequest, prefix_tokens: int | None = None)
     if not names:
         return None
     shortest = _SHORTEST_CACHED[max(names, key=len)]
-    alone = GenerationRequest(request.provider, request.model, request.system, (), request.max_tokens)
-    tokens = prefix_tokens if prefix_tokens is not None else round(Estimator().expected(alone).input_tokens)
+    tokens = prefix_tokens(request) if counted is None else counted
     if tokens >= shortest:
         return None
-    about = "has" if prefix_tokens is not None else "has about"
+    about = "has about" if counted is None else "has"
     return (
         f"prompt.cache is on, but the system prompt {about} {tokens:,} tokens and {request.model} caches nothing "
         f"shorter than {shortest:,}: every request pays for its whole prompt"
     )
 
 
-async def count_all(endpoint: Endpoint, requests: Sequence[GenerationRequest]) -> int | None:
-    """The provider's own count of all requests' input tokens, which costs nothing; None where it gives none.
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the provider counted."""
 
-    Equal requests are counted once and multiplied. Sent from this process, with the key found here.
+    tokens: Mapping[GenerationRequest, int]
+    """Input tokens of each request that was counted."""
+    failure: Failure | None
+    """Why not all of them were; None if all were."""
+
+
+async def count_requests(
+    endpoint: Endpoint, requests: Iterable[GenerationRequest], limit_s: float = _COUNTING_S
+) -> Counted:
+    """Ask the provider for its own count of the input tokens of requests, which costs nothing.
+
+    Equal requests are counted once. Sent from this process, with the key found here. The first one goes alone, so
+    that a provider that refuses or cannot be reached is asked once; the first failure ends the counting.
+
+    Args:
+        endpoint: whom to ask.
+        requests: what to count.
+        limit_s: seconds after which what has been counted must do.
     """
     sender = LocalSender(endpoint)
-    counts: dict[GenerationRequest, int] = {}
-    for request in requests:
-        counts[request] = counts.get(request, 0) + 1
-    gate = asyncio.Semaphore(_AT_ONCE)
-    known = True
+    wanted = list(dict.fromkeys(requests))
+    tokens: dict[GenerationRequest, int] = {}
+    failure: Failure | None = None
 
-    async def count(request: GenerationRequest) -> int:
-        nonlocal known
-        async with gate:
-            # One that cannot be counted makes the sum unknown, so the rest need not be asked.
-            tokens = await sender.count_tokens(request) if known else None
-        known = known and tokens is not None
-        return tokens or 0
+    async def count(rest: Iterator[GenerationRequest]) -> None:
+        nonlocal failure
+        for request in rest:
+            if failure is not None:
+                return
+            result = await sender.count_tokens(request)
+            if result.value is None:
+                failure = failure or result.failure
+            else:
+                tokens[request] = result.value
 
     try:
-        tokens = await asyncio.gather(*(count(request) for request in counts))
+        async with asyncio.timeout(limit_s):
+            await count(iter(wanted[:1]))
+            rest = iter(wanted[1:])
+            await asyncio.gather(*(count(rest) for _ in range(_AT_ONCE)))
+    except TimeoutError:
+        failure = failure or Failure(FailureKind.TIMEOUT, f"not everything was counted within {limit_s:g} s")
     finally:
         await sender.close()
-    return sum(each * times for each, times in zip(tokens, counts.values(), strict=True)) if known else None
+    return Counted(tokens, failure)

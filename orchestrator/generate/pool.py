@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from orchestrator.core.generation import GenerationRequest
 from orchestrator.generate.actor import GenerationActor
 from orchestrator.generate.attempts import Attempt, AttemptResult, Endpoint, Failure, FailureKind, ModelFacts
 from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
@@ -27,6 +26,8 @@ def actors_for(in_flight: int) -> int:
 
 @dataclass(slots=True, eq=False)
 class _Member:
+    name: str
+    """Stays when a dead actor is replaced: it is a place in the pool."""
     handle: Any
     in_flight: int = 0
 
@@ -47,7 +48,8 @@ class ActorPool:
         if actors < 1:
             raise ValueError(f"a pool needs at least one actor, not {actors}")
         self._endpoint = endpoint
-        self._members = [_Member(self._start()) for _ in range(actors)]
+        kind = endpoint.provider.partition(":")[0]
+        self._members = [_Member(f"generation-{kind}-{i}", self._start()) for i in range(actors)]
 
     def _start(self) -> Any:
         import ray
@@ -83,17 +85,13 @@ class ActorPool:
 
     async def send(self, attempt: Attempt) -> AttemptResult:
         """Send one request once, through the least busy actor."""
-        result, died = await self._through(lambda handle: handle.send.remote(attempt))
-        return AttemptResult(None, died) if result is None else result
+        sent: list[str] = []
+        result, died = await self._through(lambda handle: handle.send.remote(attempt), sent.append)
+        return AttemptResult(None, died) if result is None else replace(result, slot=sent[0])
 
     async def probe(self, model: str) -> CallResult[ModelFacts]:
         """Ask for the model's description."""
         return await self._call(lambda handle: handle.probe.remote(model))
-
-    async def count_tokens(self, request: GenerationRequest) -> int | None:
-        """The provider's own count of input tokens; None where it gives none."""
-        result, _ = await self._through(lambda handle: handle.count_tokens.remote(request))
-        return result
 
     async def create_batch(self, entries: Sequence[BatchEntry]) -> CallResult[BatchStatus]:
         """Submit a Message Batch."""
@@ -127,11 +125,15 @@ class ActorPool:
         result, died = await self._through(call)
         return CallResult(None, died) if result is None else result
 
-    async def _through(self, call: Callable[[Any], Awaitable[T]]) -> tuple[T | None, Failure | None]:
-        """The call's result, or the death of the actor that made it."""
+    async def _through(
+        self, call: Callable[[Any], Awaitable[T]], chosen: Callable[[str], None] | None = None
+    ) -> tuple[T | None, Failure | None]:
+        """The call's result, or the death of the actor that made it; ``chosen`` is told which one is asked."""
         import ray
 
         member = min(self._members, key=lambda m: m.in_flight)
+        if chosen is not None:
+            chosen(member.name)
         member.in_flight += 1
         try:
             return await call(member.handle), None
@@ -150,4 +152,4 @@ class ActorPool:
         if member in self._members:
             # It may only be out of reach: then it must not go on sending for nobody.
             ray.kill(member.handle, no_restart=True)
-            self._members[self._members.index(member)] = _Member(self._start())
+            self._members[self._members.index(member)] = _Member(member.name, self._start())

@@ -76,9 +76,6 @@ class Sender(Protocol):
     async def probe(self, model: str) -> CallResult[ModelFacts]:
         """Ask for the model's description, which costs nothing."""
 
-    async def count_tokens(self, request: GenerationRequest) -> int | None:
-        """The provider's own count of input tokens; None where it gives none."""
-
     async def create_batch(self, entries: Sequence[BatchEntry]) -> CallResult[BatchStatus]:
         """Submit a Message Batch."""
 

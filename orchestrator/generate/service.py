@@ -151,10 +151,6 @@ class GenerationService:
         if missing or refused:
             raise self._purchases.trip(failure)
 
-    async def count_tokens(self, request: GenerationRequest) -> int | None:
-        """The provider's own count of input tokens (free of charge); None where it gives none."""
-        return await self._routes[request.provider].sender.count_tokens(request)
-
     def worst_usd(self, request: GenerationRequest) -> Decimal | None:
         """The most that one attempt at ``request`` can cost; None where the price is unknown."""
         return self._purchases.worst_usd(request, batch=self._batches is not None)

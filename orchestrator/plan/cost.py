@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from orchestrator.core.digests import digest
-from orchestrator.core.generation import GenerationRequest, Message, Usage
+from orchestrator.core.generation import GenerationRequest, Usage
 from orchestrator.core.prices import Price, input_tokens_upper_bound
 from orchestrator.core.problems import Problem
+from orchestrator.plan.asked import first_requests
+from orchestrator.plan.counting import TokenCounts
 from orchestrator.plan.model import Cell, Plan
 
-__all__ = ["CellCost", "PlanCost", "estimate"]
+__all__ = ["CellCost", "Load", "PlanCost", "estimate"]
 
 _TOKENS_PER_BYTE: Final = 0.3
-"""English and code are near 4 bytes a token; a little more is planned."""
+"""Of a program that a model writes; as for what it reads."""
 _FEEDBACK_BYTES: Final = 6000
 """Above what a repair message carries: feedback is capped, and the template adds a few lines."""
 
@@ -36,6 +37,21 @@ class CellCost:
     """Of the low count: requests that an earlier cell of the plan makes too, bought once for both."""
 
 
+@dataclass(slots=True)
+class Load:
+    """What a plan asks of one model, whose limits hold it back. Input is what counts against them."""
+
+    cell: Cell
+    """The first that asks it."""
+    batch: bool
+    requests_low: int = 0
+    input_low: int = 0
+    output_low: int = 0
+    requests_high: int = 0
+    input_high: int = 0
+    output_high: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class PlanCost:
     """What a whole plan can cost at the price of its models. Shared requests are counted once."""
@@ -44,6 +60,7 @@ class PlanCost:
     requests_low: int
     requests_high: int
     input_tokens_low: int
+    """Of first answers, all classes together."""
     output_tokens_low: int
     usd_low: Decimal
     """First answers only, each as long as the problem's reference program."""
@@ -53,96 +70,101 @@ class PlanCost:
     """All of it is synthetic dollars: no model would be called."""
     sources: tuple[str, ...]
     """Where the prices come from."""
+    loads: tuple[Load, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Prefixes that are to be cached and are too short for it."""
 
 
-def estimate(plan: Plan) -> PlanCost:
+def estimate(plan: Plan, counts: TokenCounts | None = None) -> PlanCost:
     """Count requests, tokens and dollars of a plan from its texts; nothing is sent.
+
+    Args:
+        plan: a checked plan.
+        counts: what the provider said of its requests, where it was asked.
 
     Raises:
         UnknownPrice: a model of the plan has no price.
     """
+    counts = counts or TokenCounts()
     bought: set[str] = set()
     cells: list[CellCost] = []
     tokens = Usage()
     low = high = Decimal(0)
     sources: dict[str, None] = {}
+    loads: dict[tuple[str, str | None, str | None, bool], Load] = {}
+    warnings: dict[str, None] = {}
     for cell in plan.cells:
         price = None if plan.regrade is not None else _price(cell)
         batch = cell.config.generate.mode == "batch"
         if price is not None:
             sources[f"{cell.config.model.id}: {price.source}"] = None
+        model = cell.config.model
+        load = loads.setdefault((model.kind, model.base_url, model.id, batch), Load(cell, batch))
         first = shared = 0
-        for problem, sample, request in _requests(cell, plan):
-            first += 1
-            key = digest(request, problem.id, sample)
-            known = key in bought
-            shared += known
-            bought.add(key)
-            usage = _likely(problem, request)
-            if not known:
-                tokens += usage
-            if price is None:
-                continue
+        for problem, samples, request in first_requests(cell, plan):
+            prefix = _cached_prefix(request, counts, warnings)
+            usage = _likely(problem, request, counts, prefix)
             bound = input_tokens_upper_bound(request)
-            for turn in range(1, cell.turns + 1):
-                if turn > 1 or not known:
-                    high += price.worst_case(
-                        bound + (turn - 1) * (cell.max_tokens + _FEEDBACK_BYTES),
-                        cell.max_tokens,
-                        cached=request.cache_prefix,
-                        batch=batch,
-                    )
-            if not known:
-                low += price.cost(usage, batch=batch)
+            worst = [bound + turn * (cell.max_tokens + _FEEDBACK_BYTES) for turn in range(cell.turns)]
+            usd, usd_worst = Decimal(0), [Decimal(0)] * cell.turns
+            if price is not None:
+                usd = price.cost(usage, batch=batch)
+                cached = request.cache_prefix
+                usd_worst = [price.worst_case(n, cell.max_tokens, cached=cached, batch=batch) for n in worst]
+            for sample in range(samples):
+                first += 1
+                key = digest(request, problem.id, sample)
+                known = key in bought
+                shared += known
+                bought.add(key)
+                if not known:
+                    tokens += usage
+                    low += usd
+                    load.requests_low += 1
+                    load.input_low += usage.input_tokens
+                    load.output_low += usage.output_tokens
+                high += sum(usd_worst[known:], Decimal(0))
+                load.requests_high += cell.turns - known
+                load.input_high += sum(worst[known:])
+                load.output_high += cell.max_tokens * (cell.turns - known)
         cells.append(CellCost(cell.id, first, first * cell.turns, shared))
     return PlanCost(
         cells=tuple(cells),
         requests_low=sum(cell.requests_low - cell.shared for cell in cells),
         requests_high=sum(cell.requests_high - cell.shared for cell in cells),
-        input_tokens_low=tokens.input_tokens,
+        input_tokens_low=tokens.input_tokens + tokens.cache_read_tokens,
         output_tokens_low=tokens.output_tokens,
         usd_low=low,
         usd_high=high,
         synthetic=all(cell.synthetic for cell in plan.cells if cell.generates),
         sources=tuple(sources),
+        loads=tuple(load for load in loads.values() if load.requests_high),
+        warnings=tuple(warnings),
     )
 
 
-def _requests(cell: Cell, plan: Plan) -> Iterator[tuple[Problem, int, GenerationRequest]]:
-    """The first request of every trial of a cell that asks a model."""
-    model = cell.model
-    if model is None or model.kind == "samples" or plan.regrade is not None:
-        return
-    # Who answers is part of what is bought: a rehearsal's answers differ with its settings.
-    who = digest(asdict(cell.config.rehearsal)) if cell.synthetic else ""
-    prompt = cell.config.prompt
-    for problem, count in zip(plan.problems(cell), cell.sample_counts, strict=True):
-        values: dict[str, Any] = {
-            "prompt": problem.public.prompt,
-            "entry_point": problem.public.entry_point,
-            "dialect": problem.public.dialect,
-            "hardware": cell.hardware.name,
-        }
-        request = GenerationRequest(
-            provider=f"{model.kind}:{model.base_url}:{who}",
-            model=str(model.id),
-            system=prompt.system,
-            messages=(Message("user", prompt.first.format_map(values)),),
-            max_tokens=cell.max_tokens,
-            effort=model.effort,
-            thinking=model.thinking,
-            cache_prefix=prompt.cache,
-        )
-        for sample in range(count):
-            yield problem, sample, request
+def _cached_prefix(request: GenerationRequest, counts: TokenCounts, warnings: dict[str, None]) -> int:
+    """Tokens of the request that later ones read from the cache; notes a prefix that is too short for it."""
+    if not request.cache_prefix:
+        return 0
+    from orchestrator.generate.forecasts import prefix_tokens, prefix_warning
+
+    warning = prefix_warning(request, counts.prefix_tokens(request))
+    if warning is not None:
+        warnings[warning] = None
+        return 0
+    counted = counts.prefix_tokens(request)
+    return prefix_tokens(request) if counted is None else counted
 
 
-def _likely(problem: Problem, request: GenerationRequest) -> Usage:
-    text = request.system + "".join(message.text for message in request.messages)
+def _likely(problem: Problem, request: GenerationRequest, counts: TokenCounts, prefix: int) -> Usage:
+    total = counts.input_tokens(request)
+    cached = min(prefix, total)
     written = math.ceil(len(problem.reference.encode()) * _TOKENS_PER_BYTE)
     return Usage(
-        input_tokens=math.ceil(len(text.encode()) * _TOKENS_PER_BYTE),
+        input_tokens=total - cached,
         output_tokens=min(written, request.max_tokens),
+        cache_read_tokens=cached,
     )
 
 

@@ -6,21 +6,25 @@ import shutil
 import textwrap
 from decimal import Decimal
 
-from orchestrator.plan.cost import PlanCost, estimate
+from orchestrator.plan.cost import Load, PlanCost, estimate
+from orchestrator.plan.counting import TokenCounts
+from orchestrator.plan.limits import known_limits
 from orchestrator.plan.model import Cell, Plan
 
 __all__ = ["cost_lines", "plan_text"]
 
 
-def plan_text(plan: Plan, width: int | None = None) -> str:
-    """Cells, trials, requests, tokens and dollars of a plan.
+def plan_text(plan: Plan, width: int | None = None, counts: TokenCounts | None = None) -> str:
+    """Cells, trials, requests, tokens, dollars and time of a plan.
 
     Args:
         plan: a checked plan.
         width: columns; by default the terminal's. Below 60 every cell takes several lines.
+        counts: the provider's count of the plan's requests, where it was asked.
     """
     columns = max(30, width or shutil.get_terminal_size((100, 24)).columns)
-    cost = estimate(plan)
+    counts = counts or TokenCounts()
+    cost = estimate(plan, counts)
     lines = [
         f"Plan {plan.name}: {_many(len(plan.cells), 'cell')}, {_many(plan.trial_count, 'trial')}",
         f"Files would go to {plan.run_dir}" if not plan.resume else f"Goes on in {plan.run_dir}",
@@ -28,17 +32,21 @@ def plan_text(plan: Plan, width: int | None = None) -> str:
         *(_wide(plan, cost) if columns >= 80 else _narrow(plan, cost)),
         "",
     ]
-    for note in (*plan.notes, *cost_lines(plan, cost), "Nothing was run and nothing was spent."):
+    for note in (*plan.notes, *cost_lines(plan, cost, counts), "Nothing was run and nothing was spent."):
         lines.extend(textwrap.wrap(note, columns))
     return "\n".join(lines) + "\n"
 
 
-def cost_lines(plan: Plan, cost: PlanCost | None = None) -> list[str]:
-    """What the plan's replies can cost, a sentence a line; empty where no model is asked.
+def cost_lines(plan: Plan, cost: PlanCost | None = None, counts: TokenCounts | None = None) -> list[str]:
+    """What the plan's replies can cost and how long the limits hold them, a sentence a line.
 
     Args:
         plan: a checked plan.
         cost: its estimate, where it has been made already.
+        counts: what that was made with.
+
+    Returns:
+        Nothing where no model is asked.
     """
     if plan.regrade is not None:
         return [f"No model is asked: the programs of {plan.regrade} are judged anew."]
@@ -52,11 +60,15 @@ def cost_lines(plan: Plan, cost: PlanCost | None = None) -> list[str]:
             f"No API key: rehearsal stands in for {', '.join(standing)}; no model is called and pass rates are "
             "synthetic."
         )
+    counts = counts or TokenCounts()
     requests = _between(f"{cost.requests_low:,}", f"{cost.requests_high:,}")
     lines.append(
-        f"{requests} requests; first answers alone are about {cost.input_tokens_low:,} tokens in and "
-        f"{cost.output_tokens_low:,} out (estimated from the texts)."
+        f"{requests} requests; first answers alone are about {cost.input_tokens_low:,} tokens in ({counts.how}) "
+        f"and {cost.output_tokens_low:,} out (as long as the references)."
     )
+    if counts.failure:
+        lines.append(f"The API did not count all tokens: {counts.failure}.")
+    lines.extend(f"{warning}." for warning in cost.warnings)
     if cost.sources:
         kind = "synthetic dollars" if cost.synthetic else "dollars"
         lines.append(
@@ -71,9 +83,40 @@ def cost_lines(plan: Plan, cost: PlanCost | None = None) -> list[str]:
                 f"budget.usd={cap:g} caps it: when that is used up the rest is not run, and can be resumed."
             )
         lines.append(f"Prices: {'; '.join(cost.sources)}.")
+    lines.extend(line for load in cost.loads if (line := _time_line(plan, load)))
     if plan.resume:
         lines.append("This is the whole plan: what the journal holds already is not bought again.")
     return lines
+
+
+def _time_line(plan: Plan, load: Load) -> str:
+    """How long the account's limits alone make a model's replies take; empty where there are none."""
+    from orchestrator.generate.forecasts import seconds_at_limits
+
+    cell = load.cell
+    name = cell.config.model.id
+    if cell.config.model.kind == "local":
+        return ""
+    if load.batch:
+        return f"{name}: Message Batches have queues of their own; the API ends each within 24 hours."
+    limits = known_limits(cell, plan)
+    if limits is None:
+        return f"{name}: no run here has been told the account's limits yet, so how long they hold it is not known."
+    low = seconds_at_limits(load.requests_low, load.input_low, load.output_low, limits.per_minute)
+    high = seconds_at_limits(load.requests_high, load.input_high, load.output_high, limits.per_minute)
+    if low is None or high is None:
+        return ""
+    words = ", ".join(f"{limit:,.0f} {family.replace('-', ' ')}" for family, limit in limits.per_minute.items())
+    return f"{name}: {_between(_time(low), _time(high))} at the limits of {words} a minute ({limits.source})."
+
+
+def _time(seconds: float) -> str:
+    """Seconds beyond the minute's worth that an account has at the start."""
+    if seconds <= 0:
+        return "no wait"
+    if seconds < 120:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _wide(plan: Plan, cost: PlanCost) -> list[str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator.core.generation import GenerationRequest, Usage
+from orchestrator.core.generation import Usage
 from orchestrator.generate.attempts import (
     Attempt,
     AttemptReply,
@@ -132,9 +132,6 @@ class SimulatedSender:
 
     async def probe(self, model: str) -> CallResult[ModelFacts]:
         return CallResult(ModelFacts())
-
-    async def count_tokens(self, request: GenerationRequest) -> int | None:
-        return None
 
     async def create_batch(self, entries: Sequence[BatchEntry]) -> CallResult[BatchStatus]:
         await asyncio.sleep(0.1)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.generation import GenerationRequest, Message
-from orchestrator.generate.attempts import Endpoint
-from orchestrator.generate.forecasts import count_all, prefix_warning, seconds_at_limits
-from tests.generate.wire import Seen, Writer, answer, error, wire
+from orchestrator.generate.attempts import Endpoint, FailureKind
+from orchestrator.generate.forecasts import Counted, count_requests, prefix_warning, seconds_at_limits
+from tests.generate.wire import Behaviour, Seen, Writer, answer, error, wire
 
 REQUEST = GenerationRequest(
     "anthropic", "claude-sonnet-5-5", "short", (Message("user", "x"),), 10, cache_prefix=True
@@ -38,27 +38,62 @@ def test_a_prefix_that_is_too_short_is_named_with_numbers() -> None:
     assert prefix_warning(replace(REQUEST, system="word " * 4000)) is None
 
 
-def test_counting_asks_once_for_equal_requests() -> None:
-    async def main() -> tuple[int | None, int]:
-        def behave(seen: Seen, writer: Writer) -> None:
-            answer(writer, 200, {"input_tokens": len(seen.body["messages"][0]["content"])})
+REQUESTS = [replace(REQUEST, messages=(Message("user", "x" * n),)) for n in (1, 2, 2, 3)]
 
+
+def count(behave: Behaviour, limit_s: float = 30.0) -> tuple[Counted, int]:
+    """What comes of counting, and how often the server was asked."""
+
+    async def main() -> tuple[Counted, int]:
         async with wire(behave) as server:
-            requests = [replace(REQUEST, messages=(Message("user", "x" * n),)) for n in (1, 2, 2, 3)]
-            total = await count_all(Endpoint("anthropic", server.url, needs_key=False), requests)
-            return total, len(server.seen)
+            endpoint = Endpoint("anthropic", server.url, needs_key=False)
+            return await count_requests(endpoint, REQUESTS, limit_s), len(server.seen)
 
-    assert asyncio.run(main()) == (8, 3)
+    return asyncio.run(main())
 
 
-def test_a_server_that_cannot_count_makes_the_sum_unknown() -> None:
-    async def main() -> int | None:
-        async with wire(lambda _, writer: error(writer, 404, "not_found_error", "no such route")) as server:
-            return await count_all(Endpoint("anthropic", server.url, needs_key=False), [REQUEST] * 3)
+def test_counting_asks_once_for_equal_requests() -> None:
+    def behave(seen: Seen, writer: Writer) -> None:
+        assert "max_tokens" not in seen.body
+        answer(writer, 200, {"input_tokens": len(seen.body["messages"][0]["content"])})
 
-    assert asyncio.run(main()) is None
+    found, asked = count(behave)
+    assert (asked, found.failure) == (3, None)
+    assert [found.tokens[request] for request in REQUESTS] == [1, 2, 2, 3]
+
+
+def test_who_cannot_count_is_asked_once() -> None:
+    found, asked = count(lambda _, writer: error(writer, 404, "not_found_error", "no such route"))
+    assert (asked, found.tokens) == (1, {})
+    assert found.failure is not None
+    assert found.failure.status == 404
+
+
+def test_what_was_counted_before_a_refusal_is_kept() -> None:
+    def behave(seen: Seen, writer: Writer) -> None:
+        if len(seen.body["messages"][0]["content"]) == 1:
+            answer(writer, 200, {"input_tokens": 7})
+        else:
+            error(writer, 429, "rate_limit_error", "slow down")
+
+    found, _ = count(behave)
+    assert found.tokens == {REQUESTS[0]: 7}
+    assert found.failure is not None
+    assert found.failure.kind is FailureKind.RATE_LIMITED
+
+
+def test_who_does_not_answer_is_not_waited_for() -> None:
+    async def behave(seen: Seen, writer: Writer) -> None:
+        await asyncio.sleep(60)
+
+    found, _ = count(behave, limit_s=0.2)
+    assert found.failure is not None
+    assert found.failure.kind is FailureKind.TIMEOUT
 
 
 def test_without_a_key_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    assert asyncio.run(count_all(Endpoint("anthropic", "http://127.0.0.1:9"), [REQUEST])) is None
+    found = asyncio.run(count_requests(Endpoint("anthropic", "http://127.0.0.1:9"), [REQUEST]))
+    assert found.tokens == {}
+    assert found.failure is not None
+    assert "ANTHROPIC_API_KEY is not set" in found.failure.message

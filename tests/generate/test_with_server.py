@@ -171,11 +171,12 @@ def test_a_wrong_key_and_an_unknown_model_are_found_out_for_nothing(
 def test_tokens_are_counted_by_the_server(problems: str) -> None:
     async def main() -> None:
         with RehearsalServer(settings(problems)) as server:
-            service = service_over(LocalSender(endpoint(server)), Books())
-            counted = await service.count_tokens(question(1))
+            sender = LocalSender(endpoint(server))
+            service = service_over(sender, Books())
+            counted = await sender.count_tokens(question(1))
             reply = await ask(service, 1)
             await service.close()
-        assert counted == reply.usage.input_tokens
+        assert counted.value == reply.usage.input_tokens
 
     asyncio.run(main())
 
