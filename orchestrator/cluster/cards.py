@@ -16,6 +16,7 @@ class LocalCard:
     name: str
     memory_bytes: int
     driver: str
+    uuid: str = ""
 
 
 def local_cards() -> tuple[LocalCard, ...]:
@@ -30,8 +31,13 @@ def local_cards() -> tuple[LocalCard, ...]:
         driver = str(pynvml.nvmlSystemGetDriverVersion())
         handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
         return tuple(
-            LocalCard(str(pynvml.nvmlDeviceGetName(h)), int(pynvml.nvmlDeviceGetMemoryInfo(h).total), driver)
-            for h in handles
+            LocalCard(
+                str(pynvml.nvmlDeviceGetName(handle)),
+                int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                driver,
+                str(pynvml.nvmlDeviceGetUUID(handle)),
+            )
+            for handle in handles
         )
     finally:
         pynvml.nvmlShutdown()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.cluster.capacity import NodeView
+from orchestrator.cluster.capacity import NodeView, list_nodes
 from orchestrator.cluster.probe import NodeFacts, Wanted, look_around
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ class NodeReport:
 
 
 def visit(nodes: Sequence[NodeView], wanted: Wanted) -> list[NodeReport]:
-    """Ask every node. The driver's own is asked in this process, the others by a task that takes no slot."""
+    """Ask every node. The driver's own is asked in this process, the others by a task that takes no slot.
+
+    A node that has left by the time it should answer has no report.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -64,7 +67,11 @@ def visit(nodes: Sequence[NodeView], wanted: Wanted) -> list[NodeReport]:
             reports.append(NodeReport(node, look_around(wanted)))
         else:
             reports.append(_answer(node, asked[node.id], began[node.id]))
-    return reports
+    if all(report.facts is not None for report in reports):
+        return reports
+    # A node that left since it was listed stops nothing: the run goes on without it, as it would later on.
+    there = {node.id for node in list_nodes()}
+    return [report for report in reports if report.facts is not None or report.node.id in there]
 
 
 def _answer(node: NodeView, reference: Any, began: float) -> NodeReport:

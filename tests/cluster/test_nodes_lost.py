@@ -134,6 +134,18 @@ def test_the_head_is_lost_and_the_run_goes_on_elsewhere(tmp_path: Path, undistur
     assert outcome(tmp_path / "run") == outcome(undisturbed / "run")
 
 
+@pytest.mark.slow
+def test_a_node_that_dies_before_it_is_asked_stops_nothing(tmp_path: Path) -> None:
+    with nodes() as cluster:
+        cluster.add(1)
+        dead = cluster.add(1)
+        # Ray takes seconds to notice, in which the node is listed and asked.
+        cluster.kill(dead)
+        ended = end(cluster.command(tmp_path, "model=rehearsal", "limit=1", "preflight=only"))
+    assert ended.code == 0, ended.out + ended.err
+    assert ended.out.strip().endswith("preflight: ready")
+
+
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> object:
     """Two sites; the node of the second runs with another version of a package than the driver."""
