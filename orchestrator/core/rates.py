@@ -21,6 +21,7 @@ __all__ = [
     "passed_at_ks",
     "rate_over_problems",
     "selected_at_ks",
+    "selected_value",
     "turn_rates",
 ]
 
@@ -94,17 +95,16 @@ def selected_at_ks(groups: Mapping[str, Sequence[Row]], samples: int, seed: int)
         return {}
     rates = {}
     for k in _ks(samples):
-        values = [
-            selected_at_k(
-                [(float(r.get("public_verdict") == Verdict.PASSED), is_passed(r)) for r in group],
-                k,
-            )
-            for group in groups.values()
-        ]
+        values = [selected_value(group, k) for group in groups.values()]
         known = [value for value in values if value is not None]
         if known:
             rates[k] = mean_rate(known, seed)
     return rates
+
+
+def selected_value(group: Sequence[Row], k: int) -> float | None:
+    """Chance that public tests choose a passing one of ``k`` samples of a problem; None with fewer samples."""
+    return selected_at_k([(float(r.get("public_verdict") == Verdict.PASSED), is_passed(r)) for r in group], k)
 
 
 def turn_rates(graded: Sequence[Row], seed: int) -> TurnRates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ __all__ = [
     "is_graded",
     "is_passed",
     "largest",
+    "natural",
     "number",
     "span_of",
     "total_of",
@@ -52,6 +54,12 @@ def card_of(row: Row) -> str | None:
     """The card that the row's program ran on; None where that was a CPU."""
     name = row.get("gpu")
     return str(name) if name and name != HOST_MEMORY else None
+
+
+def natural(name: str) -> list[Any]:
+    """Sort key under which ``HumanEval/9`` comes before ``HumanEval/10``."""
+    # Numbers sort before words at the same place, which keeps the two kinds from being compared.
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def by_cell(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -1,4 +1,4 @@
-"""Charts of money: accuracy against cost, what a budget buys, and where owning a card pays."""
+"""Charts of money: accuracy against cost, and where owning a card pays."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from orchestrator.report.figure import Chart, chart, log_axis, safe, two_lines
 from orchestrator.report.load import Run
 from orchestrator.report.series import COLOURS, judged
 
-__all__ = ["Strategy", "budget_chart", "month_chart", "pareto_chart", "strategies"]
+__all__ = ["Purchase", "month_chart", "pareto_chart", "purchases"]
 
 MOST_LABELS = 5
-STEPS = 60
-"""Points on a line of the budget chart."""
 
 
 @dataclass(frozen=True, slots=True)
-class Strategy:
+class Purchase:
     """A way to spend money on a problem: a system as it ran, or the best of its samples by public tests."""
 
     label: str
@@ -30,7 +28,7 @@ class Strategy:
     """Whether public tests chose among samples."""
 
 
-def strategies(summary: Summary) -> list[Strategy]:
+def purchases(summary: Summary) -> list[Purchase]:
     """What can be bought for a known price above 0. Best of k costs k samples."""
     found = []
     for i, cell in enumerate(summary.cells):
@@ -38,15 +36,15 @@ def strategies(summary: Summary) -> list[Strategy]:
         if cell not in judged(summary) or not usd or cell.pass_at_1 is None:
             continue
         colour = COLOURS[i % len(COLOURS)]
-        found.append(Strategy(cell.label, usd, cell.pass_at_1, colour))
+        found.append(Purchase(cell.label, usd, cell.pass_at_1, colour))
         for k, rate in cell.selected_at_k.items():
-            found.append(Strategy(f"{cell.label} · best of {k}", k * usd, rate, colour, chosen=True))
+            found.append(Purchase(f"{cell.label} · best of {k}", k * usd, rate, colour, chosen=True))
     return found
 
 
 def pareto_chart(summary: Summary) -> Chart | None:
     """Accuracy against API dollars a problem on a log scale, with the front drawn."""
-    found = strategies(summary)
+    found = purchases(summary)
     if not found:
         return None
     points = [(s.usd_per_problem, s.rate.value) for s in found]
@@ -108,42 +106,6 @@ def pareto_chart(summary: Summary) -> Chart | None:
             "xaxis": log_axis([x for x, _ in points], words.dollars, title={"text": "API dollars a problem"}),
             "yaxis": {"ticksuffix": "%"},
             "showlegend": not labelled,
-        },
-        synthetic=summary.synthetic,
-    )
-
-
-def budget_chart(summary: Summary, problems: int) -> Chart | None:
-    """Problems that each strategy solves with the same budget, up to all problems of the suite."""
-    found = strategies(summary)
-    if len(found) < 2 or not problems:
-        return None
-    least = min(s.usd_per_problem for s in found)
-    most = max(s.usd_per_problem for s in found) * problems * 1.5
-    budgets = [least * (most / least) ** (i / (STEPS - 1)) for i in range(STEPS)]
-    data = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "name": safe(one.label),
-            "x": [float(f"{b:.4g}") for b in budgets],
-            "y": [round(min(b / one.usd_per_problem, problems) * one.rate.value, 2) for b in budgets],
-            "line": {"color": one.colour, "width": 2.5, "dash": "dash" if one.chosen else "solid"},
-            "hovertemplate": f"{safe(one.label)}: %{{y:.0f}} solved for $%{{x:.3g}}<extra></extra>",
-        }
-        for one in found
-    ]
-    return chart(
-        "budget",
-        "Solved problems against dollars",
-        "What the same budget buys, by the rates and prices measured here: min(budget / dollars a problem, "
-        f"{problems} problems) x share solved. A line is flat once every problem has been tried.",
-        data,
-        {
-            "height": 380,
-            "xaxis": log_axis(budgets, words.dollars, title={"text": "budget"}),
-            "yaxis": {"rangemode": "tozero"},
-            "showlegend": True,
         },
         synthetic=summary.synthetic,
     )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.core.rows import Row, by_problem, is_graded, is_passed, number, values_of
+from orchestrator.core.rows import Row, by_problem, is_graded, is_passed, natural, number, values_of
 from orchestrator.core.statistics import median
 from orchestrator.core.summary import Summary
 from orchestrator.report import words
-from orchestrator.report.compare import natural
 from orchestrator.report.figure import Chart, chart, log_axis, rows_axis, safe
 from orchestrator.report.load import Run
 from orchestrator.report.series import COLOURS, in_flight, quantiles

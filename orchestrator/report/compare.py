@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.core.comparison import ALPHA, Outcome, Paired, compare, correct_for_several, outcome
 from orchestrator.core.findings import p_text
-from orchestrator.core.rows import by_cell
+from orchestrator.core.rows import by_cell, natural
 from orchestrator.core.summary import CellSummary
 from orchestrator.report import words
 from orchestrator.report.errors import ReportError
@@ -121,14 +121,6 @@ def _print_flips(console: Console, word: str, ids: Sequence[str]) -> None:
 
     listed = words.clean(", ".join(sorted(ids, key=natural))) if ids else "none"
     console.print(Text(f"  {word} {len(ids)}: {listed}"), soft_wrap=True)
-
-
-def natural(name: str) -> list[Any]:
-    """Sort key under which ``HumanEval/9`` comes before ``HumanEval/10``."""
-    import re
-
-    # Numbers sort before words at the same place, which keeps the two kinds from being compared.
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _judge(a: CellSummary, b: CellSummary, paired: Paired | None) -> CellPair:

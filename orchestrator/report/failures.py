@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.rows import Row, is_graded, is_passed
+from orchestrator.core.rows import Row, is_graded, is_passed, natural
 from orchestrator.core.summary import Summary
-from orchestrator.report.compare import natural
 from orchestrator.report.load import Run
 from orchestrator.report.trials import TrialKey, Turn, read_turns
 

@@ -13,7 +13,8 @@ from orchestrator.core.summary import Summary
 from orchestrator.report import sections, words
 from orchestrator.report.answers import answers
 from orchestrator.report.charts import difference_chart, rate_chart, turn_chart, verdict_chart
-from orchestrator.report.charts_money import budget_chart, month_chart, pareto_chart
+from orchestrator.report.charts_headline import headline_chart, headlines
+from orchestrator.report.charts_money import month_chart, pareto_chart
 from orchestrator.report.charts_running import distribution_charts, gpu_charts, timeline_charts
 from orchestrator.report.errors import ReportError
 from orchestrator.report.failures import browser_data
@@ -61,6 +62,12 @@ def render(run: Run) -> str:
     body = [
         _section("answers", "In a minute", sections.answer_cards(answers(summary, found), summary.synthetic)),
         _section("table", "What was solved", draw(rate_chart(summary)), sections.headline_table(summary)),
+        _headline_section(
+            [
+                (made.sentence, draw(headline_chart(made, number)))
+                for number, made in enumerate(headlines(summary, evidence.rows), 1)
+            ]
+        ),
         _section(
             "differences",
             "Is the difference real?",
@@ -70,7 +77,7 @@ def render(run: Run) -> str:
         _section(
             "cost",
             "What it cost",
-            draw(pareto_chart(summary), budget_chart(summary, _problems(run, summary))),
+            draw(pareto_chart(summary)),
             sections.cost_section(run, summary),
             draw(month_chart(summary, run)),
         ),
@@ -165,6 +172,7 @@ def _problems(run: Run, summary: Summary) -> int:
 SECTIONS = {
     "answers": "In a minute",
     "table": "Solved",
+    "headline": "Dollars",
     "differences": "Differences",
     "cost": "Cost",
     "claims": "Claims",
@@ -183,6 +191,13 @@ def _links(body: Html) -> list[Html]:
 
 def _section(identifier: str, title: str, *children: Html | None) -> Html:
     return tag("section", tag("h2", title), *children, id=identifier)
+
+
+def _headline_section(made: Sequence[tuple[str, Html]]) -> Html | None:
+    if not made:
+        return None
+    parts = [join([tag("p", sentence, class_="lead"), drawn]) for sentence, drawn in made]
+    return _section("headline", "What a dollar solves", *parts)
 
 
 def _gpu(run: Run, summary: Summary, charts: Html) -> Html | None:

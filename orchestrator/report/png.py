@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.claims import claimed_system
@@ -11,6 +12,8 @@ from orchestrator.core.cost import pareto_front
 from orchestrator.core.findings import is_humaneval
 from orchestrator.core.rows import Row
 from orchestrator.core.summary import Summary
+from orchestrator.report import words
+from orchestrator.report.charts_headline import SPAN, drawn_line, headlines
 from orchestrator.report.load import load_run
 from orchestrator.report.series import COLOURS, VERDICT_COLOURS, judged, turn_curve
 
@@ -20,11 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["main_plots_png"]
 
 Rows = Mapping[str, Sequence[Row]]
+MARKS = {"single": "o-", "best": "s--", "oracle": "s:", "repaired": "D-"}
 Draw = Callable[["Axes", Summary, Rows], bool]
 
 
 def main_plots_png(run_dir: Path | str, out_dir: Path | str) -> list[Path]:
-    """Write ``pass_at_1.png``, ``pareto.png``, ``turns.png`` and ``verdicts.png`` where the run has them.
+    """Write those of :data:`PLOTS` that the run has something for, e.g. ``headline.png``.
 
     Returns:
         The paths of those written.
@@ -94,6 +98,44 @@ def _pareto(axes: Axes, summary: Summary, rows: Rows) -> bool:
     return True
 
 
+def _headline(axes: Axes, summary: Summary, rows: Rows) -> bool:
+    made = headlines(summary, rows)
+    if not made:
+        return False
+    headline = made[0]
+    most = least = 0.0
+    for one in headline.found:
+        line = drawn_line(one, headline.budget)
+        if not line:
+            continue
+        kind = one.kind.split()[0]
+        colour = headline.colours[f"{one.cell.id} {one.kind}"]
+        xs, ys = [usd for usd, _ in line], [solved for _, solved in line]
+        name = _plain(one.label) + (" (upper bound)" if one.bound else "")
+        axes.plot(
+            xs,
+            ys,
+            MARKS[kind],
+            color=colour,
+            label=name,
+            markevery=[-1],
+            mfc="none" if one.bound else colour,
+            ms=8,
+            lw=1.6,
+        )
+        most, least = max(most, xs[-1]), min(least or xs[0], xs[0])
+    axes.set_xscale("log")
+    axes.set_xlim(max(least, most / SPAN), most * 1.15)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(
+        _plain(f"dollars spent, up to {words.dollars(headline.budget.usd)} each ({headline.budget.why})")
+    )
+    axes.set_ylabel("problems solved")
+    axes.set_title(_plain("\n".join(wrap(headline.sentence, 92))), fontsize="small", loc="left")
+    axes.legend(fontsize="small")
+    return True
+
+
 def _turns(axes: Axes, summary: Summary, rows: Rows) -> bool:
     drawn = False
     for i, cell in enumerate(summary.cells):
@@ -139,4 +181,10 @@ def _plain(label: str) -> str:
     return label.replace("$", r"\$")
 
 
-PLOTS: dict[str, Draw] = {"pass_at_1": _rates, "pareto": _pareto, "turns": _turns, "verdicts": _verdicts}
+PLOTS: dict[str, Draw] = {
+    "headline": _headline,
+    "pass_at_1": _rates,
+    "pareto": _pareto,
+    "turns": _turns,
+    "verdicts": _verdicts,
+}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.summary import summarise
-from orchestrator.report.charts_money import budget_chart, month_chart, pareto_chart, strategies
+from orchestrator.report.charts_money import month_chart, pareto_chart, purchases
 from orchestrator.report.load import load_run
 
 
@@ -25,7 +25,7 @@ def rows(cell: str, usd: float | None, passed: int, of: int = 10, samples: int =
 
 def test_best_of_k_costs_k_samples() -> None:
     summary = summarise(rows("a", 0.01, 6, samples=3), [])
-    one, best = strategies(summary)
+    one, best = purchases(summary)
     assert (one.label, one.usd_per_problem, one.chosen) == ("a · m", pytest.approx(0.01), False)
     assert (best.label, best.usd_per_problem, best.chosen) == ("a · m · best of 3", pytest.approx(0.03), True)
 
@@ -46,16 +46,6 @@ def test_the_front_leaves_out_what_is_beaten() -> None:
     assert drawn is not None
     front = drawn.figure["data"][0]
     assert (front["x"], front["y"]) == (pytest.approx([0.01, 0.04]), pytest.approx([50.0, 90.0]))
-
-
-def test_a_budget_buys_tries_until_all_are_tried() -> None:
-    drawn = budget_chart(summarise([*rows("a", 0.01, 5), *rows("b", 0.04, 9)], []), 10)
-    assert drawn is not None
-    cheap, dear = drawn.figure["data"]
-    assert cheap["y"][0] == pytest.approx(0.5, abs=0.01)
-    assert (cheap["y"][-1], dear["y"][-1]) == (5.0, 9.0)
-    assert cheap["y"] == sorted(cheap["y"])
-    assert budget_chart(summarise(rows("a", 0.01, 5), []), 10) is None
 
 
 def test_the_month_chart_needs_a_priced_card(gpu_run: Path, plain_run: Path) -> None:

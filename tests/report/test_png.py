@@ -15,7 +15,9 @@ AMBER = np.array([234, 179, 8]) / 255
 
 def test_the_main_plots(plain_run: Path, tmp_path: Path) -> None:
     written = main_plots_png(plain_run, tmp_path / "out")
-    assert [path.name for path in written] == ["pass_at_1.png", "pareto.png", "turns.png", "verdicts.png"]
+    assert [path.name for path in written] == [
+        "headline.png", "pass_at_1.png", "pareto.png", "turns.png", "verdicts.png",
+    ]  # fmt: skip
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
 
