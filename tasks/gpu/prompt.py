@@ -23,7 +23,9 @@ _DIALECT_RULES: Final = {
     ),
     "triton": (
         "Import torch, triton and triton.language. The computation itself must be done by your own "
-        "`@triton.jit` kernels; torch is there to allocate workspace and to read shapes and strides. "
+        "`@triton.jit` kernels; torch is there to allocate and clear workspace, to make views and to read shapes "
+        "and strides. Any other torch operation outside of a kernel (arithmetic, `@`, sums, sorting, copies that "
+        "convert or rearrange) is refused. "
         '`tl.dot` on float32 defaults to TF32, which is not exact enough: pass `input_precision="ieee"`.'
     ),
     "cuda": (

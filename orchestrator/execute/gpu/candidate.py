@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.execute.gpu import flags, programs, wire
 from orchestrator.execute.gpu.arenas import close_device, open_device, open_host, view
 from orchestrator.execute.gpu.layout import Slot
+from orchestrator.execute.gpu.watcher import LibraryCall, watched
 
 if TYPE_CHECKING:
     import torch
@@ -95,6 +96,12 @@ class _Session:
     touch: Callable[[], None] = field(default=lambda: None)
     before: Callable[[], None] = field(default=lambda: None)
     after: Callable[[], None] = field(default=lambda: None)
+    watched: Callable[[], None] | None = None
+    """The next call of the program, where it is one that is watched."""
+    watching: bool = False
+    """Whether the dialect forbids torch to compute. Watched are loading, the first call on new arrays until the
+    timed rounds begin, and one call after them; timed calls are left alone, since watching takes time."""
+    sealed: bool = False
     failed: bool = False
 
     def run(self) -> None:
@@ -115,11 +122,13 @@ class _Session:
                 self._claim(message["calls"])
             elif operation == "attach":
                 self.call = self.touch = self.before = self.after = lambda: None
+                self.watched = None
                 self.shared.detach()
                 self.shared = _Shared.attach(message, fds)
                 wire.send(self.line, {"attached": True})
             elif operation == "seal":
                 self.seal()
+                self.sealed = True
                 wire.send(self.line, {"sealed": True})
 
     def _load(self) -> None:
@@ -131,14 +140,21 @@ class _Session:
             self.seal()
         if message["memory_share"] is not None:
             _limit_pools(message["memory_share"])
+        self.watching = message["dialect"] == "triton"
         began = time.perf_counter()
         try:
-            self.program = programs.load(source, message["dialect"], message["entry_point"], self.folder)
+            self._under_watch(lambda: self._take_program(source, message["dialect"], message["entry_point"]))
             self.synchronize()
         except BaseException as error:  # noqa: BLE001 - a program may raise anything, and all of it is reported
             self._fail(error, "load")
             return
         wire.send(self.line, {"loaded": time.perf_counter() - began})
+
+    def _take_program(self, source: str, dialect: str, entry_point: str) -> None:
+        self.program = programs.load(source, dialect, entry_point, self.folder)
+
+    def _under_watch(self, work: Callable[[], None]) -> None:
+        (watched(work) if self.watching else work)()
 
     def _case(self, message: dict[str, Any]) -> None:
         try:
@@ -156,6 +172,8 @@ class _Session:
 
             self.touch = touch
             self.call = touch if self.program is None else self.program.bind(message, given, filled)
+            watch = self.watching and not self.sealed and self.program is not None
+            self.watched = watched(self.call) if watch else None
 
             def before() -> None:
                 for x in (*staged_in, *staged_out):
@@ -199,7 +217,7 @@ class _Session:
             try:
                 self.before()
                 synchronize()
-                call, after = self.touch if orders[flags.TOUCH] else self.call, self.after
+                call, after = self.touch if orders[flags.TOUCH] else self._next_call(), self.after
                 answers[ready] = number
                 while orders[go] != number:
                     pass
@@ -213,9 +231,16 @@ class _Session:
             answers[done] = number
         wire.send(self.line, {"idle": True})
 
+    def _next_call(self) -> Callable[[], None]:
+        """The program's call, under watch where it is the first on new arrays."""
+        call, self.watched = self.watched or self.call, None
+        return call
+
     def _claim(self, calls: int) -> None:
         """Time calls with the process's own means: a claim, shown beside the referee's time."""
         try:
+            if self.watching:
+                watched(self.call)()
             times = [_self_timed(self.call, self.synchronize) for _ in range(calls)]
         except BaseException as error:  # noqa: BLE001 - the program is called here too
             self._fail(error, "run")
@@ -226,6 +251,8 @@ class _Session:
         self.failed = True
         if isinstance(error, programs.CompileError):
             phase = "compile"
+        elif isinstance(error, LibraryCall):
+            phase = "rule"
         wire.send(self.line, {"failed": _report(error, phase)})
 
 

@@ -62,6 +62,8 @@ def _failed(report: dict[str, Any], phase: str, memory_cap: int | None) -> Findi
     where = str(report.get("phase", phase))
     kind, text = _line(str(report.get("type", "Error"))), str(report.get("message", ""))
     first = _line(text.strip().splitlines()[0]) if text.strip() else ""
+    if where == "rule":
+        return Finding(Verdict.REJECTED, first[:_LINE], "run", (f"Not allowed: {first}.",))
     frames = tuple(_line(f"  {frame}") for frame in report.get("frames", ()) if isinstance(frame, str))
     if report.get("oom"):
         asked = _SIZES.search(text)

@@ -1,6 +1,6 @@
 """Rules of a dialect that can be read off a program's text, checked on the trusted side before it runs.
 
-They catch a program in the wrong language, not clever evasion: what a program computes is judged by running it.
+They catch a program in the wrong language, not every evasion: what a program computes is judged by running it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import ast
 import re
 from typing import Final
 
+from orchestrator.execute.gpu.cuda_source import includes, without_comments
+from orchestrator.execute.gpu.triton_rules import triton_violation
+
 __all__ = ["violation"]
 
 _FOREIGN: Final = {
     "torch": ("cupy", "cupyx", "triton", "numba", "pycuda", "cuda", "ctypes", "cffi"),
     "cupy": ("torch", "triton", "numba", "pycuda", "ctypes", "cffi"),
-    "triton": ("cupy", "cupyx", "numba", "pycuda", "ctypes", "cffi"),
 }
 """Dialect -> packages that a program in it may not import."""
 
@@ -24,9 +26,6 @@ _HEADERS: Final = {
     *("cooperative_groups.h", "cuda_pipeline.h", "cuda/std/limits", "cuda/std/cstdint", "stdint.h"),
 }
 """Headers of the CUDA runtime that hold device code only."""
-
-_INCLUDE: Final = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\n]*)[>"]', re.MULTILINE)
-_COMMENT: Final = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def violation(program: str, dialect: str, entry_point: str) -> str | None:
@@ -46,19 +45,19 @@ def violation(program: str, dialect: str, entry_point: str) -> str | None:
 
 
 def _cuda(program: str, entry_point: str) -> str | None:
-    code = _COMMENT.sub(" ", program)
+    code = without_comments(program)
     if "__global__" not in code:
         if re.search(r"^\s*(import|from|def)\s", code, re.MULTILINE):
             return "a Python program where raw CUDA C++ was asked"
         return f"no __global__ kernel: {entry_point} must be raw CUDA C++"
-    for header in _INCLUDE.findall(code):
+    for header in includes(program):
         if header not in _HEADERS:
             return f"includes {header[:60]}: only the CUDA runtime's own device headers are allowed"
     return None
 
 
 def _python(tree: ast.Module, dialect: str) -> str | None:
-    foreign, kernels, uses_triton = _FOREIGN.get(dialect, ()), False, False
+    foreign = _FOREIGN.get(dialect, ())
     for node in ast.walk(tree):
         modules: list[str] = []
         if isinstance(node, ast.Import):
@@ -69,7 +68,6 @@ def _python(tree: ast.Module, dialect: str) -> str | None:
             top = module.split(".")[0]
             if top in foreign:
                 return f"imports {top}, which a {dialect} program may not"
-            uses_triton = uses_triton or top == "triton"
         named = {
             *modules,
             *([node.attr] if isinstance(node, ast.Attribute) else []),
@@ -77,8 +75,4 @@ def _python(tree: ast.Module, dialect: str) -> str | None:
         }
         if any(word in name.split(".") for name in named for word in _INLINE):
             return "builds a C++ extension, which no dialect may"
-        if isinstance(node, ast.FunctionDef):
-            kernels = kernels or any("jit" in ast.unparse(d) for d in node.decorator_list)
-    if dialect == "triton" and not (uses_triton and kernels):
-        return "no @triton.jit kernel where Triton was asked"
-    return None
+    return triton_violation(tree) if dialect == "triton" else None

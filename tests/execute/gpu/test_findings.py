@@ -39,6 +39,7 @@ def failed(**report: Any) -> dict[str, Any]:
         ({"outcome": "gone"}, "", Ending(139, 0, 0), Verdict.ERROR, "killed by SIGSEGV"),
         ({"outcome": "gone"}, "", None, Verdict.INFRASTRUCTURE, "lost"),
         (failed(type="ValueError", message="no"), "", None, Verdict.ERROR, "ValueError: no"),
+        (failed(phase="rule", type="LibraryCall", message="torch computed mm"), "", None, Verdict.REJECTED, "mm"),
         (
             failed(type="OutOfMemoryError", message="x", oom=True),
             "",

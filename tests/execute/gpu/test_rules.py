@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.execute.gpu.rules import violation
+from tasks.gpu.catalog import get, names
+from tasks.gpu.problem import DIALECTS
 
 KERNEL = 'extern "C" __global__ void solve(float* out) { out[0] = 1; }\n'
-TRITON = "import triton\n@triton.jit\ndef k(x): pass\ndef solve(x, out): k[(1,)](x)\n"
+HEAD = "import torch, math\nimport triton\nimport triton.language as tl\n@triton.jit\ndef k(x): tl.sum(x @ x)\n"
+TRITON = HEAD + "def solve(x, out): k[(1,)](x)\n"
+
+
+def host(*lines: str) -> str:
+    """A Triton program with a kernel, and these lines in its ``solve``."""
+    return HEAD + "def solve(x, out):\n" + "".join(f"    {line}\n" for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +49,120 @@ def test_broken(dialect: str, program: str, part: str) -> None:
         ("cuda", KERNEL),
         ("cuda", "#include <cuda_fp16.h>\n// #include <cub/cub.cuh>\n" + KERNEL),
         ("torch", "def solve(x, out:\n"),
+        ("cuda", '#include "mma.h"\n__device__ char a = 1\'0; // #include <cub/cub.cuh>\n' + KERNEL),
+        ("cuda", '__device__ const char* a = R"(\n#include <cub/cub.cuh>\n)";\n' + KERNEL),
     ],
 )
 def test_kept(dialect: str, program: str) -> None:
     assert violation(program, dialect, "solve") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("torch.softmax(x, dim=1, out=out)", "torch.softmax outside of a kernel"),
+        ("torch.nn.functional.softmax(x, 1)", ".softmax outside"),
+        ("torch.compile(solve)", "torch.compile outside"),
+        ("torch.linalg.solve(x, x)", "torch.linalg outside"),
+        ("torch.fft.rfft(x)", "torch.fft outside"),
+        ("torch.ops.aten.mm(x, x)", ".mm outside"),
+        ("torch._C._nn.gelu(x)", "outside of a kernel"),
+        ("torch.Tensor.matmul(x, x)", ".matmul outside"),
+        ("y = x @ x", "matrix product (@)"),
+        ("out @= x", "matrix product (@)"),
+        ("y = x.matmul(x)", ".matmul outside"),
+        ("y = x.__matmul__(x)", "uses __matmul__"),
+        ("y = x.sum(dim=1)", ".sum outside"),
+        ("y = x.float()", ".float outside"),
+        ("y = x.to(torch.float32)", ".to(torch.float32) outside"),
+        ("y = x.to(dtype=torch.float64)", ".to(torch.float64) outside"),
+        ("out[...] = x.T", "assigns to elements"),
+        ("out[:, 1] += x", "assigns to elements"),
+        ("import torch.nn.functional as F", "imports torch.nn.functional"),
+        ("from torch import matmul", "imports torch.matmul"),
+        ("from torch import *", "imports torch.*"),
+        ("import importlib", "imports importlib"),
+        ("import sys", "imports sys"),
+        ("import cupy", "imports cupy"),
+        ("import threading", "imports threading"),
+        ("from typing import sys", "uses sys"),
+        ("math.sys", "uses sys"),
+        ("triton.knobs.runtime.interpret = True", "uses knobs"),
+        ("k.fn(x)", "uses fn"),
+        ("exec('out.copy_(x.T)')", "uses exec"),
+        ("__import__('cupy')", "uses __import__"),
+        ("getattr(torch, 'soft' + 'max')(x)", "made while running"),
+        ("getattr(torch, 'softmax')(x)", "torch.softmax outside"),
+        ("getattr(x, 'matmul')(x)", ".matmul outside"),
+        ("helper(torch)", "passes torch itself on"),
+        ("(lambda library: library)(torch)", "passes torch itself on"),
+    ],
+)
+def test_library_calls_beside_a_triton_kernel(line: str, part: str) -> None:
+    assert part in (violation(host(line), "triton", "solve") or "")
+
+
+def test_a_decorator_of_another_make_is_no_kernel() -> None:
+    for fake in (
+        "def jit(f): return f\n@jit\ndef solve(x, out): torch.sum(x, out=out)\n",
+        "class triton:\n    jit = lambda f: f\n@triton.jit\ndef solve(x, out): torch.sum(x, out=out)\n",
+        "@torch.jit.script\ndef solve(x, out): torch.sum(x, out=out)\n",
+    ):
+        assert violation("import torch\nimport triton\n" + fake, "triton", "solve")
+
+
+def test_torch_by_another_name_is_still_torch() -> None:
+    program = HEAD.replace("import torch, math", "import torch as t") + "def solve(x, out): t.sum(x, out=out)\n"
+    assert "torch.sum outside" in (violation(program, "triton", "solve") or "")
+
+
+def test_what_the_host_side_of_a_triton_program_may_do() -> None:
+    lines = (
+        "x = x.contiguous()",
+        "rows, cols = x.shape[0], x.stride(0)",
+        "block = min(max(triton.next_power_of_2(cols), 16), 1 << math.ceil(math.log2(cols)))",
+        "work = torch.empty_like(x, dtype=torch.float32)",
+        "sums = torch.zeros((rows,), dtype=torch.float, device=x.device)",
+        "SEEN = {}",
+        "SEEN[x.shape] = work.view(-1).reshape(2, -1)",
+        "SEEN.setdefault('names', set()).add(str(x.dtype))",
+        "wide = tl.float64 if x.dtype == torch.float64 else tl.float32",
+        "out.zero_()",
+        "out[...] = 0",
+        "out.copy_(x)",
+        "many = torch.cuda.get_device_properties(x.device).multi_processor_count",
+        "with torch.no_grad(): k[lambda meta: (triton.cdiv(rows, meta['BLOCK']),)](x, work, BLOCK=block)",
+        "assert x.is_cuda and isinstance(x, torch.Tensor) and x.data_ptr() % 16 == 0",
+    )
+    assert violation(host(*lines), "triton", "solve") is None
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        '__device__ const char* a = "/*";\n#include <cub/cub.cuh>\n__device__ const char* b = "*/";\n',
+        "__device__ int a = 1'0 + '/*';\n#include <cub/cub.cuh>\n__device__ int b = '*/';\n",
+        "// a comment that goes on \\\n/*\n#include <cub/cub.cuh>\n//*/\n",
+        "#define H <cub/cub.cuh>\n#include H\n",
+        "%:include <cub/cub.cuh>\n",
+        "#inc\\\nlude <cub/cub.cuh>\n",
+        "# /* \n */ include <cub/cub.cuh>\n",
+        "#include_next <cub/cub.cuh>\n",
+        "#include <cuda_fp16.h/*>\n*/ <cub/cub.cuh>\n",
+        "#include <cuda_fp16.h>\r#include <cub/cub.cuh>\n",
+    ],
+)
+def test_includes_in_disguise(program: str) -> None:
+    assert "includes" in (violation(program + KERNEL, "cuda", "solve") or "")
+
+
+def test_every_reference_program_keeps_the_rules() -> None:
+    judged = 0
+    for name in names():
+        problem = get(name)
+        for dialect in DIALECTS:
+            for dtype in problem.dtypes:
+                if problem.supports(dialect, dtype):
+                    judged += 1
+                    assert violation(problem.reference(dialect, dtype), dialect, "solve") is None, (name, dialect)
+    assert judged > 200

@@ -12,6 +12,7 @@ from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.problems import Problem
 from orchestrator.core.verdicts import Verdict
 from orchestrator.execute.gpu.executor import GpuExecutor
+from orchestrator.execute.gpu.nvml import CardWatch
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
 from tasks.gpu import load
 from tests.hostile.gpu.corpus import Case
@@ -34,6 +35,7 @@ class Bench:
                 device=device, isolation="none", cpu_reference_limit_s=0.0, scratch_dir=str(scratch), **settings
             )
         )
+        self._card = CardWatch(str(settings.get("gpu_uuid", ""))) if device == "gpu" else None
         self._prepared: dict[tuple[str, str, str], tuple[Problem, Preparation]] = {}
 
     def close(self) -> None:
@@ -80,14 +82,8 @@ class Bench:
         return found
 
     def card_bytes(self) -> int:
-        """Memory in use on the card; 0 without one."""
-        if self.device == "cpu":
-            return 0
-        import pynvml
-
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+        """Memory in use on this executor's card, whichever that is; 0 without one."""
+        return self._card.used() if self._card is not None else 0
 
     def rests_at(self, baseline: int) -> bool:
         """Whether the card's memory is back at ``baseline``, at the latest after half a minute."""

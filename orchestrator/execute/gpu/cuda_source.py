@@ -1,0 +1,52 @@
+"""The headers that a CUDA C++ source includes, read as a compiler would read it.
+
+A pattern over the text is not enough: an include can stand behind a comment mark inside of a string, after a line
+that a backslash continues, under another spelling of ``#``, or be made by a macro.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+__all__ = ["includes", "without_comments"]
+
+_SPLICES: Final = (re.compile(r"\\\r?\n"), re.compile(r"\\[ \t]*\r?\n"))
+"""Continued lines: as the standard has them, and as compilers do that overlook blanks after the backslash."""
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<comment> //[^\n]* | /\*.*?(?:\*/|\Z) )
+    | (?P<raw> (?:u8|[uUL])?R"(?P<mark>[^()\\\s"]{0,16})\( .*? \)(?P=mark)" )
+    | (?P<literal> (?:u8|[uUL])?"(?:\\.|[^"\\\n])*"? | (?:u8|[uUL])?'(?:\\.|[^'\\\n])*'? )
+    | (?P<word> \.?[0-9](?:'[0-9A-Za-z_] | [eEpP][+-] | [0-9A-Za-z_.])* | [A-Za-z_]\w* )
+    | (?P<other> . )
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_DIRECTIVE: Final = re.compile(
+    r"^[ \t\v\f]*(?:\#|%:|\?\?=)[ \t\v\f]*(?:include|include_next|import|embed)\b(.*)$", re.MULTILINE
+)
+_HEADER: Final = re.compile(r'\s*(?:<([^<>"\n]+)>|"([^<>"\n]+)")\s*')
+
+
+def without_comments(source: str) -> str:
+    """``source`` with its lines joined, comments as blanks and raw strings emptied."""
+    return _strip(source, _SPLICES[0])
+
+
+def includes(source: str) -> Iterator[str]:
+    """Names of the headers that ``source`` includes; an include that names none in plain letters is given whole."""
+    for splice in _SPLICES:
+        for rest in _DIRECTIVE.findall(_strip(source, splice)):
+            named = _HEADER.fullmatch(rest)
+            yield (named[1] or named[2]) if named else rest.strip()
+
+
+def _strip(source: str, splice: re.Pattern[str]) -> str:
+    def keep(token: re.Match[str]) -> str:
+        if token["comment"] is not None:
+            return " "
+        return '""' if token["raw"] is not None else token[0]
+
+    return _TOKEN.sub(keep, splice.sub("", source.replace("\r\n", "\n").replace("\r", "\n")))

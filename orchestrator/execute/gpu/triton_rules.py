@@ -1,0 +1,267 @@
+"""What a Triton program may do outside its kernels, read off its text: allocate, look at shapes, launch.
+
+torch is at hand in a Triton program, so a kernel that does nothing beside a library call would pass for Triton.
+Here the host side is held to a vocabulary. Text can be dodged; what torch really does during a call is watched
+as well, see :mod:`orchestrator.execute.gpu.watcher`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final, TypeGuard
+
+__all__ = ["triton_violation"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_MODULES: Final = frozenset(
+    {
+        *(
+            "__future__",
+            "abc",
+            "collections",
+            "contextlib",
+            "dataclasses",
+            "enum",
+            "functools",
+            "itertools",
+            "math",
+        ),
+        *("numbers", "numpy", "time", "torch", "triton", "typing", "typing_extensions", "warnings"),
+    }
+)
+"""Packages that the host side may import."""
+_TORCH_MODULES: Final = frozenset({"torch", "torch.cuda"})
+_TORCH: Final = _words(
+    """
+    Tensor Size Generator device dtype layout memory_format cuda version backends
+    empty empty_like empty_strided zeros zeros_like ones ones_like full full_like arange tensor as_strided
+    as_tensor from_dlpack finfo iinfo inf nan pi e
+    float16 float32 float64 bfloat16 half float double int8 int16 int32 int64 uint8 uint16 uint32 uint64
+    short int long bool float8_e4m3fn float8_e5m2
+    contiguous_format preserve_format channels_last strided
+    is_tensor is_floating_point numel promote_types result_type no_grad inference_mode
+    set_grad_enabled set_float32_matmul_precision get_device_module cdiv
+    """
+)
+"""Names of torch that make, describe or allocate, and compute nothing."""
+_METHODS: Final = _words(
+    """
+    matmul mm bmm addmm addbmm baddbmm addmv addr mv dot vdot inner outer ger kron einsum tensordot
+    sum nansum mean nanmean prod std var norm logsumexp cumsum cumprod cummax cummin logcumsumexp
+    max min amax amin argmax argmin aminmax maximum minimum median nanmedian quantile topk kthvalue argsort
+    msort unique unique_consecutive histc histogram bincount searchsorted bucketize
+    softmax log_softmax relu relu_ sigmoid sigmoid_ tanh_ exp_ exp2_ log_ sqrt_ rsqrt_ abs_ neg_
+    exp exp2 expm1 log log2 log10 log1p sqrt rsqrt tanh erf erfc erfinv lgamma digamma reciprocal square
+    clamp clamp_ clamp_min clamp_max clip clip_ lerp lerp_ addcmul addcdiv addcmul_ addcdiv_ nan_to_num
+    add_ sub sub_ mul mul_ div div_ pow pow_ fmod remainder floor_divide true_divide subtract multiply divide
+    index_add index_add_ index_copy index_copy_ index_put index_put_ index_select index_fill index_fill_
+    gather scatter scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ take take_along_dim
+    masked_fill masked_fill_ masked_select masked_scatter masked_scatter_ nonzero where tril triu tril_ triu_
+    roll flip fliplr flipud rot90 repeat_interleave cross cdist diff trace det inverse pinverse cholesky qr svd lu
+    lstsq logdet slogdet matrix_exp matrix_power stft istft fft sparse_mask to_sparse to_sparse_csr to_dense
+    float half double bfloat16 type_as sgn sign logical_and logical_or logical_not logical_xor
+    layer_norm group_norm batch_norm rms_norm linear conv1d conv2d conv3d cross_entropy nll_loss mse_loss gelu silu
+    scaled_dot_product_attention renorm apply_ map_ backward
+    """
+)
+"""Methods of tensors that compute; those that Python's own containers have too are left to the watcher."""
+_BUILTINS: Final = _words(
+    """
+    exec eval compile __import__ globals locals vars setattr delattr open breakpoint
+    __builtins__ __loader__ __spec__
+    """
+)
+"""Functions of Python by which a program says what its text does not."""
+_BACK_DOORS: Final = _words(
+    """
+    torch sys os importlib builtins operator inspect ctypes ctypeslib gc subprocess threading modules
+    _sys _os _operator _thread import_module attrgetter methodcaller
+    knobs interpreter InterpretedFunction fn
+    """
+)
+"""Attributes that lead to modules which were not imported, or run a kernel's body on the host."""
+_DUNDERS: Final = frozenset({"__name__", "__init__", "__version__", "__doc__", "__call__", "__enter__", "__exit__"})
+
+
+def triton_violation(tree: ast.Module) -> str | None:
+    """The rule that a parsed Triton program breaks, in one line; None where none is seen."""
+    scan = _Scan(tree)
+    if not scan.kernels:
+        return "no @triton.jit kernel where Triton was asked"
+    for node in scan.host():
+        broken = scan.judge(node)
+        if broken is not None:
+            line = getattr(node, "lineno", None)
+            return f"{broken} (line {line})" if line else broken
+    return None
+
+
+class _Scan:
+    """The names of a program, and its host side."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._tree = tree
+        self._torch = {"torch"}
+        self._modules: set[str] = set()
+        self._jit: set[str] = set()
+        self._triton: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                self._import(node)
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "triton":
+                self._jit |= {a.asname or a.name for a in node.names if a.name == "jit"}
+                self._modules |= {a.asname or a.name for a in node.names}
+        self._rebound = {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        } | {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        self.kernels = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and self._is_kernel(n)]
+        self._bodies = {id(statement) for kernel in self.kernels for statement in kernel.body}
+
+    def host(self) -> Iterator[ast.AST]:
+        """Every node outside the bodies of kernels."""
+        left: list[ast.AST] = [self._tree]
+        while left:
+            node = left.pop()
+            yield node
+            left.extend(reversed([n for n in ast.iter_child_nodes(node) if id(n) not in self._bodies]))
+
+    def judge(self, node: ast.AST) -> str | None:
+        """What is wrong with one node of the host side."""
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            return self._judge_import(node)
+        if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.MatMult):
+            return "a matrix product (@) outside of a kernel"
+        if isinstance(node, ast.Attribute):
+            return self._judge_attribute(node)
+        if isinstance(node, ast.Name):
+            return self._judge_name(node)
+        if isinstance(node, ast.MatchClass):
+            return "takes attributes by pattern matching, which a triton program may not"
+        if isinstance(node, ast.Call):
+            return self._judge_call(node)
+        if isinstance(node, ast.AugAssign) and _stores_elements(node.target):
+            return "assigns to elements outside of a kernel"
+        if isinstance(node, ast.Assign) and any(map(_stores_elements, node.targets)):
+            return None if _is_number(node.value) else "assigns to elements outside of a kernel"
+        return None
+
+    def _import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            top = alias.name.split(".")[0]
+            bound = alias.asname or top
+            if top == "torch" and (alias.asname is None or alias.name == "torch"):
+                self._torch.add(bound)
+            elif top == "triton" and (alias.asname is None or alias.name == "triton"):
+                self._triton.add(bound)
+            self._modules.add(bound)
+
+    def _is_kernel(self, function: ast.FunctionDef) -> bool:
+        return any(self._is_jit(d) for d in function.decorator_list)
+
+    def _is_jit(self, decorator: ast.expr) -> bool:
+        if isinstance(decorator, ast.Call):
+            decorator = decorator.func
+        if isinstance(decorator, ast.Name):
+            return decorator.id in self._jit and decorator.id not in self._rebound
+        if (
+            isinstance(decorator, ast.Attribute)
+            and decorator.attr == "jit"
+            and isinstance(decorator.value, ast.Name)
+        ):
+            name = decorator.value.id
+            return name in self._triton and name not in self._rebound
+        return False
+
+    def _judge_import(self, node: ast.Import | ast.ImportFrom) -> str | None:
+        modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or "."]
+        for module in modules:
+            top = module.split(".")[0]
+            if top not in _MODULES:
+                return f"imports {module[:60]}, which a triton program may not"
+            if top == "torch" and module not in _TORCH_MODULES:
+                return f"imports {module[:60]}: torch may only allocate and describe here"
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if alias.name in _BACK_DOORS or (alias.name.startswith("__") and node.module != "__future__"):
+                    return f"uses {alias.name}, which a triton program may not"
+                if node.module == "torch" and alias.name not in _TORCH:
+                    return f"imports torch.{alias.name[:60]}: torch may only allocate and describe here"
+        return None
+
+    def _judge_attribute(self, node: ast.Attribute) -> str | None:
+        name, root = node.attr, _root(node)
+        if name in _BACK_DOORS or (name.startswith("__") and name not in _DUNDERS):
+            return f"uses {name}, which a triton program may not"
+        if isinstance(node.value, ast.Name) and node.value.id in self._torch:
+            return (
+                None
+                if name in _TORCH
+                else f"torch.{name} outside of a kernel: torch may only allocate and describe"
+            )
+        is_module = root in self._modules and root not in self._torch and root not in self._rebound
+        if name in _METHODS and not is_module and not _is_own(node):
+            return f".{name} outside of a kernel: the computation must be done by Triton kernels"
+        return None
+
+    def _judge_name(self, node: ast.Name) -> str | None:
+        if node.id in _BUILTINS:
+            return f"uses {node.id}, which a triton program may not"
+        return None
+
+    def _judge_call(self, node: ast.Call) -> str | None:
+        if isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
+            return self._judge_getattr(node)
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if any(isinstance(value, ast.Name) and value.id in self._torch for value in given):
+            return "passes torch itself on"
+        if isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "type"):
+            for value in given:
+                if self._is_torch_name(value) and value.attr not in ("cuda", "device", "preserve_format"):
+                    what = f".{node.func.attr}(torch.{value.attr})"
+                    return f"{what} outside of a kernel: kernels convert what they load"
+        return None
+
+    def _is_torch_name(self, value: ast.expr) -> TypeGuard[ast.Attribute]:
+        """Whether this is ``torch.something``."""
+        return (
+            isinstance(value, ast.Attribute) and isinstance(value.value, ast.Name) and value.value.id in self._torch
+        )
+
+    def _judge_getattr(self, node: ast.Call) -> str | None:
+        name = node.args[1] if len(node.args) > 1 else None
+        if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+            return "looks an attribute up by a name that is made while running"
+        return self._judge_attribute(ast.Attribute(node.args[0], name.value, ast.Load()))
+
+
+def _root(node: ast.expr) -> str:
+    """The name at the bottom of a chain of attributes; empty for anything else."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_own(node: ast.Attribute) -> bool:
+    """Whether this is an attribute that the program's own class has."""
+    return isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+
+
+def _stores_elements(target: ast.expr) -> bool:
+    """Whether an assignment writes into an array: by slices or an ellipsis, which no dictionary takes."""
+    if isinstance(target, ast.Tuple | ast.List):
+        return any(_stores_elements(part) for part in target.elts)
+    if not isinstance(target, ast.Subscript):
+        return False
+    parts = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
+    return any(isinstance(p, ast.Slice) or (isinstance(p, ast.Constant) and p.value is Ellipsis) for p in parts)
+
+
+def _is_number(value: ast.expr) -> bool:
+    if isinstance(value, ast.UnaryOp):
+        value = value.operand
+    return isinstance(value, ast.Constant)
