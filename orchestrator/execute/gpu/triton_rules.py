@@ -8,6 +8,7 @@ as well, see :mod:`orchestrator.execute.gpu.watcher`.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import Final, TypeGuard
 
@@ -72,7 +73,7 @@ _METHODS: Final = _words(
 """Methods of tensors that compute; those that Python's own containers have too are left to the watcher."""
 _BUILTINS: Final = _words(
     """
-    exec eval compile __import__ globals locals vars setattr delattr open breakpoint
+    exec eval compile __import__ globals vars setattr delattr open breakpoint
     __builtins__ __loader__ __spec__
     """
 )
@@ -86,6 +87,9 @@ _BACK_DOORS: Final = _words(
 )
 """Attributes that lead to modules which were not imported, or run a kernel's body on the host."""
 _DUNDERS: Final = frozenset({"__name__", "__init__", "__version__", "__doc__", "__call__", "__enter__", "__exit__"})
+
+
+_DUNDER: Final = re.compile(r"__(?!main__)\w+__")
 
 
 def triton_violation(tree: ast.Module) -> str | None:
@@ -140,6 +144,8 @@ class _Scan:
             return self._judge_attribute(node)
         if isinstance(node, ast.Name):
             return self._judge_name(node)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _DUNDER.fullmatch(node.value):
+            return f"names {node.value}, which a triton program may not"
         if isinstance(node, ast.MatchClass):
             return "takes attributes by pattern matching, which a triton program may not"
         if isinstance(node, ast.Call):

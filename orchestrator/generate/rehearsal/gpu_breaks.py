@@ -29,6 +29,29 @@ def {entry}(*arguments):
         {after}
 """
 
+_TRITON_SPOIL = """
+
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def _spoil(out, n, LAST: tl.constexpr, LOW: tl.constexpr, BLOCK: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    mask = at < n
+    if LAST:
+        mask = at == n - 1
+    value = tl.load(out + at, mask=mask)
+    if LOW:
+        value = value.to(tl.float32).to(tl.float8e5).to(tl.float32).to(value.dtype)
+    else:
+        value = value * 2 + 1
+    tl.store(out + at, value, mask=mask)
+"""
+"""Triton programs are spoilt by a kernel too: torch may compute nothing in them."""
+_SPOIL = "_spoil[(triton.cdiv(out.numel(), 1024),)](out, out.numel(), LAST={last}, LOW={low}, BLOCK=1024)"
+
 _TORCH_LOW = "out.copy_(out.to(torch.float8_e5m2).to(out.dtype))"
 _CUPY_LOW = (
     "fraction, power = cupy.frexp(out.astype('f8')); out[...] = cupy.ldexp(cupy.rint(fraction * 8) / 8, power)"
@@ -60,7 +83,9 @@ def break_gpu(source: str, entry_point: str, dialect: str, kind: str, variant: i
 def _wrap(source: str, entry_point: str, dialect: str, kind: str) -> str | None:
     library = "cupy" if dialect == "cupy" else "torch"
     before, after = "pass", "pass"
-    if kind == "wrong_dtype":
+    if dialect == "triton" and kind in ("wrong_dtype", "off_by_one", "wrong_operator"):
+        after = _SPOIL.format(last=kind == "off_by_one", low=kind == "wrong_dtype")
+    elif kind == "wrong_dtype":
         after = _CUPY_LOW if dialect == "cupy" else _TORCH_LOW
     elif kind == "off_by_one":
         after = "out[..., -1:] = out[..., -1:] * 2 + 1"
@@ -76,7 +101,8 @@ def _wrap(source: str, entry_point: str, dialect: str, kind: str) -> str | None:
         return None
     wrapper = _WRAPPER.format(entry=entry_point, before=before, after=after)
     # After the source, so that a `from __future__` import at its top stays first.
-    return f"{source.rstrip()}\n\nimport {library}\n{wrapper}"
+    head = _TRITON_SPOIL if dialect == "triton" else f"\n\nimport {library}\n"
+    return f"{source.rstrip()}{head}{wrapper}"
 
 
 def _cuda_compile_error(source: str, entry_point: str) -> str | None:

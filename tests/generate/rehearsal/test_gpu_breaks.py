@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.execute.gpu.rules import violation
 from orchestrator.generate.rehearsal.answers import RIGHT_KINDS, Asked, answer
 from orchestrator.generate.rehearsal.draws import RequestId
 from orchestrator.generate.rehearsal.gpu_breaks import GPU_BREAKS, break_gpu
@@ -154,6 +155,15 @@ def test_triton_programs_fail_when_their_kernel_is_compiled() -> None:
     compile(program, "triton", "exec")
     assert "tl.laod" in program
     assert "tl.load" not in program
+
+
+@pytest.mark.parametrize("kind", [kind for kind in GPU_BREAKS if kind not in ("compile_error", "endless_loop")])
+def test_broken_triton_programs_keep_the_rules_of_their_dialect(kind: str) -> None:
+    program = break_gpu(TRITON, "solve", "triton", kind, 0)
+    assert program is not None
+    assert program != TRITON
+    # What is wrong with them must show when they run, not be taken for a library call.
+    assert violation(program, "triton", "solve") is None
 
 
 def test_cuda_programs_are_broken_as_text_and_keep_their_launch_lines() -> None:
