@@ -205,6 +205,13 @@ class Session:
         self._busy.append((began, began + watched.phases["rested"]))
         return watched
 
+    def settle(self) -> None:
+        """Wait until nothing arms any more: what the card holds then is what it holds at rest."""
+        assert self._spares is not None
+        self._spares.look()
+        self._spares.restock()
+        self._spares.settle()
+
     def close(self) -> None:
         """End all processes."""
         self._family.close()

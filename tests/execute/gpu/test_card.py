@@ -31,7 +31,7 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuExecutor]:
             min_rounds=7,
             max_rounds=15,
             energy_window_s=2.0,
-            cpu_reference_limit_s=20.0,
+            cpu_reference_limit_s=5.0,
             scratch_dir=str(tmp_path_factory.mktemp("card")),
         )
     )
@@ -133,11 +133,12 @@ def test_energy_is_measured_on_scoring_inputs_only(judge: Callable[..., Executio
     ids=["compile", "illegal-access", "endless-kernel", "pool-over-cap", "raw-over-cap"],
 )
 def test_trouble_is_told_and_the_next_program_is_judged_as_ever(
-    judge: Callable[..., Execution], dialect: str, source: str, verdict: Verdict, phase: str
+    card: GpuExecutor, judge: Callable[..., Execution], *, dialect: str, source: str, verdict: Verdict, phase: str
 ) -> None:
     watch = CardWatch("")
     reference = problem_of("torch").reference
     assert judge("torch", reference).verdict is Verdict.PASSED
+    card.session.settle()
     baseline = watch.used()
     done = judge(dialect, source, wall_s=5.0 if verdict is Verdict.TIMEOUT else 60.0)
     assert done.verdict is verdict, done.reason
@@ -145,6 +146,7 @@ def test_trouble_is_told_and_the_next_program_is_judged_as_ever(
     assert done.gpu_feedback.phase == phase
     assert done.gpu_feedback.lines
     assert judge("torch", reference).verdict is Verdict.PASSED
+    card.session.settle()
     limit = time.monotonic() + 20
     while watch.used() > baseline + (192 << 20):
         assert time.monotonic() < limit, "the card's memory does not come back"

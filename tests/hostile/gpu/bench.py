@@ -36,6 +36,7 @@ class Bench:
             )
         )
         self._card = CardWatch(str(settings.get("gpu_uuid", ""))) if device == "gpu" else None
+        self._settled: tuple[str, str, str] | None = None
         self._prepared: dict[tuple[str, str, str], tuple[Problem, Preparation]] = {}
 
     def close(self) -> None:
@@ -56,6 +57,13 @@ class Bench:
         return self.executor.run(
             problem, prepared, Job(problem.id, problem.reference, "scoring", 0, problem.limits)
         )
+
+    def settle(self, case: Case) -> None:
+        """Have the case's problem open: its buffers and the reference's pools belong to the card's state at rest."""
+        key = (case.problem, case.dialect, case.dtype)
+        if self.device == "gpu" and key != self._settled:
+            self.honest(case)
+            self._settled = key
 
     def _problem(self, case: Case) -> tuple[Problem, Preparation]:
         key = (case.problem, case.dialect, case.dtype)
@@ -82,8 +90,11 @@ class Bench:
         return found
 
     def card_bytes(self) -> int:
-        """Memory in use on this executor's card, whichever that is; 0 without one."""
-        return self._card.used() if self._card is not None else 0
+        """Memory in use on this executor's card at rest, whichever card that is; 0 without one."""
+        if self._card is None:
+            return 0
+        self.executor.session.settle()
+        return self._card.used()
 
     def rests_at(self, baseline: int) -> bool:
         """Whether the card's memory is back at ``baseline``, at the latest after half a minute."""

@@ -50,6 +50,7 @@ def right(case: Case, done: Execution, timed: bool) -> bool:
 
 
 def check(bench: Bench, case: Case) -> None:
+    bench.settle(case)
     before, baseline = bench.traces(), bench.card_bytes()
     done = bench.judge(case)
     assert right(case, done, bench.device == "gpu"), f"{done.verdict}: {done.reason} ({done.gpu})"
@@ -81,7 +82,8 @@ def test_without_a_card(host_bench: Bench, case: Case) -> None:
 @pytest.fixture(scope="module")
 def card_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     mine = set(process.descendants(os.getpid()))
-    bench = Bench("gpu", tmp_path_factory.mktemp("hostile"), timing_budget_s=0.2, min_rounds=9, max_rounds=20)
+    scratch = tmp_path_factory.mktemp("hostile")
+    bench = Bench("gpu", scratch, timing_budget_s=0.1, min_rounds=5, max_rounds=12, energy_window_s=0.0)
     yield bench
     bench.close()
     assert set(process.descendants(os.getpid())) <= mine, "processes are left"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -74,14 +75,17 @@ def test_all_without_a_card(host: GpuExecutor, problem: Problem) -> None:
 
 @pytest.fixture(scope="module", params=[None, RTX_4060_BYTES], ids=["whole", "8GB"])
 def card(request: pytest.FixtureRequest) -> Iterator[GpuExecutor]:
+    if not glob.glob("/dev/nvidia[0-9]*"):
+        pytest.skip("no NVIDIA card here")
     made = GpuExecutor(
         GpuExecutorSettings(
             device="gpu",
             isolation="none",
             memory_cap_bytes=request.param,
-            timing_budget_s=0.1,
+            timing_budget_s=0.05,
             min_rounds=3,
-            max_rounds=9,
+            max_rounds=5,
+            energy_window_s=0.0,
             cpu_reference_limit_s=0.0,
         )
     )
@@ -89,7 +93,20 @@ def card(request: pytest.FixtureRequest) -> Iterator[GpuExecutor]:
     made.close()
 
 
+_ON_CARD = ("row_reduce", "spmv", "train_linear", "black_scholes")
+"""Those of the short run: what differs most on a card, in every dialect."""
+
+
 @pytest.mark.gpu
+@pytest.mark.parametrize(
+    "problem", **named([p for p in problems(DIALECTS, ("fp32",)) if p.id.removeprefix("gpu/") in _ON_CARD])
+)
+def test_some_on_a_card(card: GpuExecutor, problem: Problem) -> None:
+    check(card, replace(problem, limits=replace(problem.limits, wall_s=60.0)))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", **named(problems(DIALECTS, DTYPES)))
 def test_all_on_a_card(card: GpuExecutor, problem: Problem) -> None:
+    """Half an hour of a card: ``-m slow``, where one is; it is skipped elsewhere."""
     check(card, replace(problem, limits=replace(problem.limits, wall_s=120.0)))
