@@ -20,7 +20,7 @@ from orchestrator.core.claims import (
     Workload,
 )
 from orchestrator.core.comparison import ALPHA, Paired, compare, correct_for_several
-from orchestrator.core.rows import Row, is_graded, is_passed, number, values_of
+from orchestrator.core.rows import Row, card_of, is_graded, is_passed, number, values_of
 from orchestrator.core.statistics import median, median_interval
 from orchestrator.core.summary import CellSummary, Rate, Summary
 
@@ -315,14 +315,20 @@ def _workload(workload: Workload, evidence: Evidence) -> Finding:
         for row in evidence.rows.get(cell.id, ())
         if is_passed(row) and str(row.get("problem")).rpartition("/")[2] in workload.problems
     ]
-    values = [v for row in rows if (v := number(row.get("cpu_speedup"))) is not None]
-    if not values:
-        return _unmeasured(subject, workload.claim, "no correct program of it was timed on a card in this run")
-    cards = sorted({str(row["gpu"]) for row in rows if row.get("gpu")})
+    timed = [(row, v) for row in rows if (v := number(row.get("cpu_speedup"))) is not None]
+    on_card = [(row, v) for row, v in timed if card_of(row) is not None]
+    if not on_card:
+        why = "no correct program of it was timed on a card in this run"
+        if timed:
+            middle = median(v for _, v in timed) or 0.0
+            why = f"no card was there; on the CPU itself, torch was {in_times(middle)} as fast as NumPy"
+        return _unmeasured(subject, workload.claim, why)
+    values = [v for _, v in on_card]
+    cards = sorted({str(card_of(row)) for row, _ in on_card})
     if workload.cpu_speedup is None:
         shown = f"{median(values) or 0.0:.3g} times the CPU version ({', '.join(cards)})"
         return Finding(subject, workload.claim, shown, "cannot tell", f"No figure is claimed; measured {shown}.")
-    setting = None if cards and all(CLAIMED_CARD in card for card in cards) else f"on {', '.join(cards) or 'a CPU'}"
+    setting = None if all(CLAIMED_CARD in card for card in cards) else f"on {', '.join(cards)}"
     finding = time_finding(subject, workload.cpu_speedup, values, in_times, setting)
     return Finding(subject, workload.claim, finding.measured, finding.status, finding.sentence)
 

@@ -126,7 +126,7 @@ def headline_chart(headline: Headline, number: int = 1) -> Chart:
         data,
         {
             "height": 440,
-            "xaxis": log_axis(span, words.dollars, title={"text": "dollars spent"}),
+            "xaxis": log_axis(span, words.dollar_tick, title={"text": "dollars spent"}),
             "yaxis": {"rangemode": "tozero", "title": {"text": "problems solved"}},
             "showlegend": True,
         },

@@ -103,7 +103,7 @@ def pareto_chart(summary: Summary) -> Chart | None:
         data,
         {
             "height": 380,
-            "xaxis": log_axis([x for x, _ in points], words.dollars, title={"text": "API dollars a problem"}),
+            "xaxis": log_axis([x for x, _ in points], words.dollar_tick, title={"text": "API dollars a problem"}),
             "yaxis": {"ticksuffix": "%"},
             "showlegend": not labelled,
         },
@@ -157,7 +157,7 @@ def month_chart(summary: Summary, run: Run) -> Chart | None:
         {
             "height": 420,
             "xaxis": log_axis(counts, lambda x: f"{x:,.0f}", title={"text": "solved problems a month"}),
-            "yaxis": log_axis(sums, words.dollars),
+            "yaxis": log_axis(sums, words.dollar_tick),
             "showlegend": True,
         },
         synthetic=summary.synthetic,

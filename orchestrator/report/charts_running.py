@@ -1,36 +1,24 @@
-"""Charts of running: time, memory, slots and the card."""
+"""Charts of running: time, memory and slots."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.core.rows import Row, by_problem, is_graded, is_passed, natural, number, values_of
-from orchestrator.core.statistics import median
+from orchestrator.core.rows import Row, is_graded, natural, number
 from orchestrator.core.summary import Summary
 from orchestrator.report import words
 from orchestrator.report.figure import Chart, chart, log_axis, rows_axis, safe
 from orchestrator.report.load import Run
 from orchestrator.report.series import COLOURS, in_flight, quantiles
 
-__all__ = ["distribution_charts", "gpu_charts", "timeline_charts"]
+__all__ = ["distribution_charts", "timeline_charts"]
 
 MOST_SPANS = 3000
 """Drawn in the timeline; more would make the page slow and the picture no clearer."""
 MOST_SLOTS = 40
 PIXELS = 900
 """About how wide the timeline is; a shorter span would not be drawn at all."""
-AS_FAST = {
-    "type": "line",
-    "xref": "x",
-    "yref": "paper",
-    "x0": 1,
-    "x1": 1,
-    "y0": 0,
-    "y1": 1,
-    "line": {"width": 1.5, "color": "#888888"},
-}
-"""Marks the speed of the reference; Plotly places shapes on a logarithmic axis by their plain values."""
 WAITING = "waiting for a slot"
 EXECUTING = ("feedback", "reference", "scoring")
 KINDS = {
@@ -184,85 +172,3 @@ def _slots(
         },
         synthetic=synthetic,
     )
-
-
-def gpu_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Chart]:
-    """Speedup over the GPU reference and share of the roofline, by problem; correct programs only."""
-    made = []
-    for column, identifier, title, caption, axis in (
-        (
-            "speedup",
-            "speedups",
-            "Speed against the GPU reference",
-            "Correct programs only, the median of a problem's samples; 1x is as fast as the reference, which ran "
-            "interleaved in the same lease.",
-            None,
-        ),
-        (
-            "roofline_share",
-            "roofline",
-            "Share of the roofline",
-            "Attained share of the ceiling that binds (filled: memory, open: compute), measured on this card.",
-            {"ticksuffix": "%", "range": [0, 100]},
-        ),
-    ):
-        data = []
-        problems: set[str] = set()
-        seen: list[float] = []
-        for i, cell in enumerate(summary.cells):
-            right = [r for r in rows.get(cell.id, ()) if is_passed(r) and number(r.get(column))]
-            if not right:
-                continue
-            groups = by_problem(right)
-            problems |= groups.keys()
-            scale = 100 if column == "roofline_share" else 1
-            values = [scale * (median(values_of(group, column)) or 0.0) for group in groups.values()]
-            seen += values
-            first = [group[0] for group in groups.values()]
-            trace: dict[str, Any] = {
-                "type": "scatter",
-                "mode": "markers",
-                "name": safe(cell.label),
-                "x": [float(f"{value:.5g}") for value in values],
-                "y": [safe(problem) for problem in groups],
-                "marker": {
-                    "size": 9,
-                    "color": COLOURS[i % len(COLOURS)],
-                    "symbol": ["circle-open" if r.get("bound") == "compute" else "circle" for r in first],
-                },
-                "text": [safe(f"{r.get('comparison') or ''} {r.get('bound') or ''}") for r in first],
-                "hovertemplate": "%{y}: %{x:.3g} %{text}<extra></extra>",
-            }
-            if column == "speedup":
-                trace["marker"]["symbol"] = "circle"
-                trace |= _spread(values, list(groups.values()))
-            data.append(trace)
-        if data:
-            layout: dict[str, Any] = {
-                "height": 150 + 22 * len(problems),
-                "xaxis": axis if axis is not None else log_axis([*seen, 1.0], lambda x: f"{x:g}x"),
-                "yaxis": {
-                    **rows_axis(len(problems)),
-                    "categoryorder": "array",
-                    "categoryarray": [safe(p) for p in sorted(problems, key=natural, reverse=True)],
-                },
-                "showlegend": True,
-            }
-            if axis is None:
-                layout["shapes"] = [AS_FAST]
-            made.append(chart(identifier, title, caption, data, layout, synthetic=summary.synthetic))
-    return made
-
-
-def _spread(values: Sequence[float], groups: Sequence[Sequence[Row]]) -> dict[str, Any]:
-    """Error bars of speeds from the intervals of the times; none where any of those was not measured."""
-    above, below = [], []
-    for value, group in zip(values, groups, strict=True):
-        middle = median(values_of(group, "gpu_time_s"))
-        low, high = median(values_of(group, "gpu_time_low_s")), median(values_of(group, "gpu_time_high_s"))
-        if not middle or not low or not high:
-            return {}
-        # A longer time is a lower speed, so the ends change sides.
-        above.append(value * (middle / low - 1))
-        below.append(value * (1 - middle / high))
-    return {"error_x": {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1}}

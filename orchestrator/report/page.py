@@ -15,7 +15,9 @@ from orchestrator.report.answers import answers
 from orchestrator.report.charts import difference_chart, rate_chart, turn_chart, verdict_chart
 from orchestrator.report.charts_headline import headline_chart, headlines
 from orchestrator.report.charts_money import month_chart, pareto_chart
-from orchestrator.report.charts_running import distribution_charts, gpu_charts, timeline_charts
+from orchestrator.report.charts_roofline import roofline_chart
+from orchestrator.report.charts_running import distribution_charts, timeline_charts
+from orchestrator.report.charts_speed import speed_charts, speed_turn_chart
 from orchestrator.report.errors import ReportError
 from orchestrator.report.failures import browser_data
 from orchestrator.report.figure import Chart
@@ -85,10 +87,11 @@ def render(run: Run) -> str:
         _section(
             "turns",
             "What repair adds",
-            draw(turn_chart(summary, evidence.rows)) or _none("No system here repairs."),
+            draw(turn_chart(summary, evidence.rows), speed_turn_chart(run, summary))
+            or _none("No system here repairs."),
         ),
         _section("running", "Time and memory", draw(*distribution_charts(summary, evidence.rows))),
-        _gpu(run, summary, draw(*gpu_charts(summary, evidence.rows))),
+        _gpu(run, summary, draw(*speed_charts(summary, evidence.rows), roofline_chart(summary, evidence.rows))),
         _section(
             "failures",
             "Failures, to read",
@@ -202,7 +205,9 @@ def _headline_section(made: Sequence[tuple[str, Html]]) -> Html | None:
 
 def _gpu(run: Run, summary: Summary, charts: Html) -> Html | None:
     made = sections.gpu_table(run, summary)
-    return None if made is None else _section("gpu", "On the card", made, charts)
+    on_card = any(cell.gpu is not None and cell.gpu.on_card for cell in summary.cells)
+    title = "On the card" if on_card else "Speed, on CPUs: no card was there"
+    return None if made is None else _section("gpu", title, made, charts)
 
 
 def _figure(chart: Chart) -> Html:

@@ -13,11 +13,16 @@ from orchestrator.core.statistics import median
 from orchestrator.core.summary import CellSummary, Summary
 from orchestrator.report import words
 from orchestrator.report.answers import Answer, difference_sentence
+from orchestrator.report.charts_speed import reference_name
 from orchestrator.report.failures import top_reasons
 from orchestrator.report.load import Run
 from orchestrator.report.markup import Html, join, table, tag
 from orchestrator.report.series import Difference
 
+NO_CARD = (
+    "No card was there, so programs and references ran in torch on this machine's CPU. These figures compare "
+    "programs with each other and say nothing about any GPU."
+)
 NO_BREAK_EVEN = "Break-even is not computed: no hardware of this run has a purchase price."
 
 __all__ = [
@@ -188,8 +193,10 @@ def gpu_table(run: Run, summary: Summary) -> Html | None:
     if not cells:
         return None
     fast = sorted({p for _, gpu in cells for p in gpu.fast_p}, key=float)
-    headings = ["system", "correct", *[f"fast_{p}" for p in fast], "speedup", "failures as 0", "against CPU"]
-    headings += ["against the reference", "roofline", "compile", "card memory", "energy", "pays back after"]
+    on_card = any(gpu.on_card for _, gpu in cells)
+    headings = ["system", "correct", *[f"fast_{p}" for p in fast], "speedup", "failures as 0"]
+    headings += ["against CPU" if on_card else "against NumPy", "against the reference", "roofline", "compile"]
+    headings += ["card memory", "energy", "pays back after"] if on_card else []
     rows = []
     grouped = by_cell(run.rows)
     for cell, gpu in cells:
@@ -205,18 +212,26 @@ def gpu_table(run: Run, summary: Summary) -> Html | None:
                 counts,
                 words.percent(gpu.roofline_share_median),
                 words.seconds(gpu.compile_s_median),
+            ]
+        )
+        if on_card:
+            rows[-1] += [
                 words.size(gpu.peak_memory_bytes),
                 "not measured" if gpu.joules is None else f"{gpu.joules:,.0f} J",
                 _pay_back(run, cell, grouped.get(cell.id, ())),
             ]
-        )
     notes = (
-        "fast_p: share of graded trials that are correct and more than p times as fast as the GPU reference. "
+        "fast_p: share of graded trials that are correct and more than p times as fast as "
+        f"{reference_name(summary)}. "
         "speedup: geometric mean over correct programs; failures as 0: arithmetic mean with failed trials at 0. "
-        "pays back after: median number of calls after which a faster program has saved, at the hardware's price, "
-        "what its own generation cost."
     )
-    return join([table(headings, rows, numbers=range(1, len(headings))), tag("p", notes, class_="notes")])
+    if on_card:
+        notes += (
+            "pays back after: median number of calls after which a faster program has saved, at the hardware's "
+            "price, what its own generation cost."
+        )
+    lead = None if on_card else tag("p", NO_CARD, class_="lead")
+    return join([lead, table(headings, rows, numbers=range(1, len(headings))), tag("p", notes, class_="notes")])
 
 
 def _pay_back(run: Run, cell: CellSummary, rows: Sequence[Row]) -> str:

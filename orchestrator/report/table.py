@@ -106,8 +106,14 @@ def _money(summary: Summary) -> Table:
 
 def _gpu(summary: Summary) -> list[Table]:
     fast = sorted({p for cell in summary.cells if cell.gpu for p in cell.gpu.fast_p}, key=float)
-    shares = _table("Correct and faster than p times the GPU reference", *[f"fast_{p}" for p in fast])
-    speeds = _table("Speed on the card", "GPU reference", "failures as 0", "CPU reference", "roofline", "energy")
+    on_card = any(cell.gpu is not None and cell.gpu.on_card for cell in summary.cells)
+    whose = "the GPU reference" if on_card else "the reference on the same CPU"
+    shares = _table(f"Correct and faster than p times {whose}", *[f"fast_{p}" for p in fast])
+    against = (
+        ("GPU reference", "failures as 0", "CPU reference") if on_card else ("reference", "failures as 0", "NumPy")
+    )
+    title = "Speed on the card, against the" if on_card else "Speed on this CPU (no card was there), against the"
+    speeds = _table(title, *against, "roofline", *(["energy"] if on_card else []))
     for cell in summary.cells:
         gpu = cell.gpu
         if gpu is None:
@@ -119,7 +125,7 @@ def _gpu(summary: Summary) -> list[Table]:
             _times(gpu.speedup_failures_zero),
             _times(gpu.cpu_speedup),
             words.percent(gpu.roofline_share_median),
-            "not measured" if gpu.joules is None else f"{gpu.joules:,.0f} J",
+            *(["not measured" if gpu.joules is None else f"{gpu.joules:,.0f} J"] if on_card else []),
         )
     return [shares, speeds]
 

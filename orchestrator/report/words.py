@@ -17,12 +17,14 @@ __all__ = [
     "claimed_time",
     "clean",
     "count",
+    "dollar_tick",
     "dollars",
     "interval",
     "memory",
     "notes",
     "percent",
     "points",
+    "rate",
     "seconds",
     "size",
     "solved",
@@ -94,6 +96,19 @@ def dollars(value: float | None) -> str:
         return f"${value:.4f}"
     # Two digits in plain notation, however small.
     return f"${value:.{1 - math.floor(math.log10(abs(value)))}f}"
+
+
+def rate(value: float, unit: str) -> str:
+    """A rate with the prefix that reads best: ``4.1 TB/s``."""
+    for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= scale:
+            return f"{value / scale:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}"
+
+
+def dollar_tick(value: float) -> str:
+    """A round sum on an axis: ``$0.02``."""
+    return f"${value:,.0f}" if value >= 1 and value == round(value) else f"${value:.6f}".rstrip("0")
 
 
 def count(value: int | None) -> str:

@@ -46,6 +46,7 @@ def fabricate_run(
     seed: int = 0,
     synthetic: bool = False,
     gpu: bool = False,
+    on_card: bool = True,
     priced: bool = True,
     hostile: bool = False,
     ours: float = 0.0,
@@ -59,6 +60,7 @@ def fabricate_run(
 
     Args:
         ours: share of trials that end as ``infrastructure`` or ``not_run``.
+        on_card: False for a GPU suite whose programs ran in host memory.
         skill: added to every model's chance of solving a problem.
         missing: columns to leave out of both tables.
         long_texts: prompts, programs and replies as long as HumanEval's, and every program different.
@@ -70,6 +72,7 @@ def fabricate_run(
         seed=seed,
         synthetic=synthetic,
         gpu=gpu,
+        on_card=on_card,
         priced=priced,
         hostile=hostile,
         ours=ours,
@@ -172,6 +175,7 @@ class _Maker:
         seed: int,
         synthetic: bool,
         gpu: bool,
+        on_card: bool,
         priced: bool,
         hostile: bool,
         ours: float,
@@ -182,7 +186,7 @@ class _Maker:
     ) -> None:
         self.samples, self.turns, self.synthetic, self.gpu, self.priced = samples, turns, synthetic, gpu, priced
         self.hostile, self.ours, self.skill, self.suite, self.feedback = hostile, ours, skill, suite, feedback
-        self.long_texts = long_texts
+        self.long_texts, self.on_card = long_texts, on_card
         prefix = "gpu" if gpu else "HumanEval"
         self.ids = [f"{prefix}/{i}" for i in range(problems)]
         self.suite_digest = digest(suite, problems)
@@ -305,6 +309,7 @@ class _Maker:
                 "cpu_s": seconds * 0.8,
                 "wall_s": seconds,
                 "lease_s": seconds * 1.1,
+                "speedup": (0.5 + 0.4 * step["turn"]) if self.gpu and step["verdict"] == "passed" else None,
                 "node": "node-0",
                 "slot": f"execution-{lane}",
                 "started_at": self.clock[lane] - seconds,
@@ -348,7 +353,7 @@ class _Maker:
             "execute_s": run_s or None,
             "lease_s": run_s * 1.1 if run_s else None,
             "node": "node-0",
-            "gpu": "NVIDIA GeForce RTX 4060" if self.gpu else None,
+            "gpu": "NVIDIA GeForce RTX 4060" if self.gpu and self.on_card else None,
             "isolation": "partial (no user namespace)",
             "synthetic": self.synthetic and model is not None,
         }
@@ -373,8 +378,13 @@ class _Maker:
             "roofline_share": min(0.95, 0.6 * speedup),
             "bound": rest.choice(["memory", "compute"]),
             "compile_s": 0.2 + rest.random(),
-            "gpu_peak_memory_bytes": int(1e9 * (1 + rest.random())),
-            "joules": 5 + rest.random(),
+            "gpu_peak_memory_bytes": int(1e9 * (1 + rest.random())) if self.on_card else None,
+            "joules": 5 + rest.random() if self.on_card else None,
+            "dtype": "fp32",
+            "least_bytes": 400_000_000,
+            "operations": int(400_000_000 * 10 ** rest.uniform(-1, 2)),
+            "peak_bytes_per_s": 250e9,
+            "peak_operations_per_s": 12e12,
         }
 
     def _usd(self, model: str | None, bought: list[tuple[int, int]]) -> float | None:

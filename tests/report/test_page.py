@@ -71,7 +71,8 @@ def test_every_figure_is_one_that_plotly_takes(
             names.add(chart["id"])
             assert f'id="chart-{chart["id"]}"' in page
     assert names == {
-        "rates", "differences", "pareto", "headline", "month", "turns", "times", "memory", "speedups", "roofline",
+        "rates", "differences", "pareto", "headline", "month", "turns", "times", "memory", "speedups", "shares",
+        "roofline", "speed-turns",
         "verdicts", "flight", "slots",
     }  # fmt: skip
 
