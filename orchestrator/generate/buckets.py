@@ -11,7 +11,14 @@ _HISTORY_S: Final = 180.0
 """Charges older than this are forgotten: no reply's headers are that late and still of use."""
 
 _MARGIN: Final = 0.005
-"""Share of the limit that is left unused: what is on its way to the server and not in its headers yet."""
+"""Share of the limit that is left unused at first: what is on its way to the server and not in its headers yet."""
+_MOST_MARGIN: Final = 0.08
+"""A margin is a level that is kept, not a rate that is given up, so a large one costs nothing in the long run."""
+_EAGERNESS: Final = 4.0
+"""How much faster than the refill a bucket is emptied, in refills per whole bucket that is left. What is seen of
+the level is up to a reply's time old; a steeper answer to it overshoots, and overshooting is answered by 429."""
+_PLENTY: Final = 0.5
+"""Share of the limit above which nothing need be spread."""
 
 
 class Bucket:
@@ -36,6 +43,7 @@ class Bucket:
         self._since: deque[tuple[float, float]] = deque()
         """Charges that it does not: when, and the sum up to and with them."""
         self._in_flight = 0.0
+        self._margin = _MARGIN
 
     @property
     def rate(self) -> float:
@@ -45,7 +53,11 @@ class Bucket:
     @property
     def margin(self) -> float:
         """What is never planned for."""
-        return 0.0 if self.limit is None else min(_MARGIN * self.limit, self.limit / 2)
+        return 0.0 if self.limit is None else min(self._margin * self.limit, self.limit / 2)
+
+    def widen_margin(self) -> None:
+        """The server refused what should have fitted: what is under way is more than was thought."""
+        self._margin = min(2 * self._margin, _MOST_MARGIN)
 
     def launch(self, now: float, amount: float) -> None:
         """A request that will use about ``amount`` is sent now."""
@@ -63,12 +75,23 @@ class Bucket:
             # server from its start, so it is in the headers.)
             self._charge(now, -expected)
 
-    def read(self, at: float, now: float, limit: float, remaining: float) -> None:
-        """A header that the server sent at about ``at``. Older ones than the newest are ignored."""
+    def read(
+        self, at: float, now: float, limit: float, remaining: float, *, knows_until: float | None = None
+    ) -> None:
+        """A header that the server made at ``at``. Older ones than the newest are ignored.
+
+        Args:
+            at: the latest moment at which it can have been made.
+            now: the present.
+            limit: per minute.
+            remaining: as it says.
+            knows_until: the server surely knew of what was launched before this; by default ``at``. What is
+                launched on a busy machine arrives later, and what has not arrived is not in the header.
+        """
         if at <= self._read_at:
             return
         self.limit, self._read_at = limit, at
-        self._forget_until(at)
+        self._forget_until(at if knows_until is None else min(at, knows_until))
         since = self._charged - self._base
         self._level = min(limit, remaining + self.rate * max(0.0, now - at) - since)
         self._level_at = now
@@ -90,6 +113,19 @@ class Bucket:
         wanted = min(amount, self.limit - self.margin) + self.margin
         lacking = wanted - self.level(now)
         return max(0.0, lacking / self.rate)
+
+    def gap_s(self, now: float, amount: float) -> float:
+        """Seconds to leave before the next launch after one of ``amount``.
+
+        A bucket that is nearly empty is used as fast as it refills, a fuller one faster, in proportion: so the
+        launches settle at the limit instead of swinging between a crowd and a pause.
+        """
+        if self.limit is None:
+            return 0.0
+        share = self.level(now) / self.limit
+        if share > _PLENTY:
+            return 0.0
+        return amount / (self.rate * (1.0 + _EAGERNESS * max(0.0, share)))
 
     def _flowed(self, now: float) -> float:
         """The level at ``now``, with what has flowed in since it was last computed. A full bucket stays full."""

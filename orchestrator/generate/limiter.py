@@ -28,6 +28,9 @@ __all__ = ["Expected", "GenerationStopped", "InFlightCap", "Limiter", "Slot"]
 
 _FIRST_WINDOW: Final = 8.0
 _SMALLEST_WINDOW: Final = 1.0
+_CREEP: Final = 1 / 32
+"""Growth per reply once slow start is over is at least this: one more a round, as AIMD has it, would take minutes
+to win back what a window of hundreds lost to one decrease."""
 _AFTER_RATE_LIMIT: Final = 0.8
 """The window is multiplied by this after a 429 ..."""
 _AFTER_OVERLOAD: Final = 0.9
@@ -42,6 +45,8 @@ _BURST: Final = 32
 _BURST_GAP_S: Final = 0.01
 """At most a burst is launched at once, then a jittered gap of about this: a thousand requests that start in the
 same millisecond end in the same one too, and meet the server's limits together."""
+_CATCH_UP_S: Final = 0.02
+"""Launches that a busy event loop delayed by less than this are made up for at once."""
 
 
 class GenerationStopped(Exception):
@@ -62,6 +67,8 @@ class Slot:
 
     expected: Expected
     launched_at: float
+    beside: int
+    """Requests in flight when it was launched, itself included."""
     open: bool = True
 
 
@@ -116,6 +123,7 @@ class Limiter:
         self._numbers = itertools.count()
         self._paused_until = float("-inf")
         self._cooled_at = float("-inf")
+        self._widened_at = float("-inf")
         self._gap_until = float("-inf")
         self._full_at = float("-inf")
         """When the window last held somebody back."""
@@ -196,17 +204,14 @@ class Limiter:
             self._end(slot, slot.expected.input_tokens, slot.expected.output_tokens, requests=1.0)
         else:
             self._end(slot, 0.0, 0.0, requests=0.0)
-        at = max(slot.launched_at, now - result.windows_age_s)
-        for window in result.windows:
-            if window.name in self.buckets:
-                self.buckets[window.name].read(at, now, window.limit, window.remaining)
+        self._read(slot, result, now)
         if result.reply is not None and held_by_window:
             self._grow()
         elif kind is FailureKind.RATE_LIMITED and result.failure is not None:
-            self._slow_down(_AFTER_RATE_LIMIT)
+            self._refused(slot, result)
             self._pause(result)
         elif kind in (FailureKind.OVERLOADED, FailureKind.TIMEOUT):
-            self._slow_down(_AFTER_OVERLOAD)
+            self._slow_down(slot, _AFTER_OVERLOAD)
         self._pump()
 
     def stop(self, reason: Exception | None = None) -> None:
@@ -231,18 +236,48 @@ class Limiter:
         self.buckets["output-tokens"].finish(now, slot.expected.output_tokens, output_tokens)
         self._cap.free()
 
+    def _read(self, slot: Slot, result: AttemptResult, now: float) -> None:
+        at = max(slot.launched_at, now - result.windows_age_s)
+        # What the sender did not see of the time since the launch was spent on the way there and back, by busy
+        # machines mostly. So much earlier than the header may be what it knows of, on each way.
+        lag = max(0.0, now - slot.launched_at - result.latency_s)
+        for window in result.windows:
+            if window.name in self.buckets:
+                self.buckets[window.name].read(at, now, window.limit, window.remaining, knows_until=at - 2 * lag)
+
     def _grow(self) -> None:
-        self._window += 1.0 if self._window < self._threshold else 1.0 / self._window
+        self._window += 1.0 if self._window < self._threshold else max(1.0 / self._window, _CREEP)
         most = self._cap.most if self._most is None else min(self._most, self._cap.most)
         self._window = min(self._window, float(most))
 
-    def _slow_down(self, factor: float) -> None:
+    def _refused(self, slot: Slot, result: AttemptResult) -> None:
+        """A 429. If the headers explain it, a bucket ran dry: that is about the rate, and not about the window."""
+        now = _now()
+        needed = {"requests": 1.0, "input-tokens": slot.expected.input_tokens}
+        needed["output-tokens"] = slot.expected.output_tokens
+        dry = [
+            self.buckets[window.name]
+            for window in result.windows
+            if window.name in self.buckets
+            and window.remaining <= max(needed[window.name], self.buckets[window.name].margin)
+        ]
+        if not dry:
+            self._slow_down(slot, _AFTER_RATE_LIMIT)
+        elif now >= self._widened_at:
+            # Those that were under way together are refused together: that is one lesson.
+            self._widened_at = now + _COOLDOWN_S
+            for bucket in dry:
+                bucket.widen_margin()
+
+    def _slow_down(self, slot: Slot, factor: float) -> None:
         now = _now()
         if now < self._cooled_at:
             return
         self._cooled_at = now + _COOLDOWN_S
-        # Where fewer are in flight than the window allows, the smaller number is what was too much.
-        self._window = max(_SMALLEST_WINDOW, min(self._window, self._in_flight + 1.0) * factor)
+        # Where fewer were in flight than the window allows, that number is what was too much: now or at the launch,
+        # whichever is larger, since a pause may have emptied the window in between.
+        crowd = max(slot.beside, self._in_flight + 1.0)
+        self._window = max(_SMALLEST_WINDOW, min(self._window, crowd) * factor)
         self._threshold = self._window
 
     def _pause(self, result: AttemptResult) -> None:
@@ -296,15 +331,26 @@ class Limiter:
         self.buckets["requests"].launch(now, 1.0)
         self.buckets["input-tokens"].launch(now, expected.input_tokens)
         self.buckets["output-tokens"].launch(now, expected.output_tokens)
-        rate = self.buckets["requests"].rate
-        if self._spread and rate != float("inf"):
-            self._gap_until = now + self._rng.uniform(0.8, 1.0) / rate
+        gap_s = self._gap_s(now, expected)
+        if gap_s > 0.0:
+            self._gap_until = max(self._gap_until, now - _CATCH_UP_S) + gap_s * self._rng.uniform(0.8, 1.2)
         else:
             self._burst += 1
             if self._burst >= _BURST:
                 self._burst = 0
                 self._gap_until = now + _BURST_GAP_S * self._rng.uniform(0.5, 1.5)
-        waiter.admitted.set_result(Slot(expected, now))
+        waiter.admitted.set_result(Slot(expected, now, self._in_flight))
+
+    def _gap_s(self, now: float, expected: Expected) -> float:
+        """Seconds to leave after a launch, so that launches settle at the limits."""
+        buckets = self.buckets
+        if self._spread and buckets["requests"].limit is not None:
+            return 0.9 / buckets["requests"].rate
+        return max(
+            buckets["requests"].gap_s(now, 1.0),
+            buckets["input-tokens"].gap_s(now, expected.input_tokens),
+            buckets["output-tokens"].gap_s(now, expected.output_tokens),
+        )
 
     def _wake_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

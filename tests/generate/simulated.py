@@ -62,8 +62,24 @@ class SimulatedSender:
         usage: Callable[[random.Random], Usage] = lambda rng: Usage(100, 50),
         script: Callable[[Attempt, int], Failure | AttemptReply | None] = lambda attempt, number: None,
         seed: int = 0,
+        output_at_start: bool = False,
+        lag_s: float = 0.0,
     ) -> None:
-        """``script`` may decide attempt ``number`` (from 0); None leaves it to the limits."""
+        """Prepare to answer.
+
+        Args:
+            limits: per minute, by header family.
+            capacity_s: seconds of its limit that a bucket holds.
+            latency_s: least and most.
+            usage: draws what a request uses.
+            script: may decide attempt ``number`` (from 0); None leaves it to the limits.
+            seed: of all draws.
+            output_at_start: output tokens are charged when a request is admitted, not when its reply ends.
+            lag_s: mean time that requests are held up on their way there, and replies on their way back, by
+                machines that are too busy to see it.
+        """
+        self.output_at_start = output_at_start
+        self.lag_s = lag_s
         self.rng = random.Random(seed)
         self.buckets = {name: ServerBucket(limit, capacity_s) for name, limit in (limits or {}).items()}
         self.latency_s = latency_s
@@ -104,10 +120,12 @@ class SimulatedSender:
             await asyncio.sleep(0.05)
             return AttemptResult(None, decided)
         usage = decided.usage if decided is not None else self.usage(self.rng)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01 + self._lag())
         for bucket in self.buckets.values():
             bucket.refill()
-        need = {"requests": 1, "input-tokens": usage.input_tokens, "output-tokens": 0.0}
+        need = {"requests": 1.0, "input-tokens": usage.input_tokens, "output-tokens": 0.0}
+        if self.output_at_start:
+            need["output-tokens"] = usage.output_tokens
         if any(bucket.level < need[name] for name, bucket in self.buckets.items()):
             self.refused += 1
             lacking = [
@@ -116,19 +134,26 @@ class SimulatedSender:
                 if bucket.level < need[name]
             ]
             failure = Failure(FailureKind.RATE_LIMITED, "slow down", 429, "r", max(0.1, *lacking, 0.1))
-            return AttemptResult(None, failure, self.windows())
+            windows = self.windows()
+            await asyncio.sleep(self._lag())
+            return AttemptResult(None, failure, windows)
         for name, bucket in self.buckets.items():
             bucket.level -= need[name]
         windows, at = self.windows(), loop.time()
         await asyncio.sleep(self.rng.uniform(*self.latency_s))
-        if "output-tokens" in self.buckets:
+        if "output-tokens" in self.buckets and not self.output_at_start:
             self.buckets["output-tokens"].refill()
             self.buckets["output-tokens"].level -= usage.output_tokens
         self.charged.append((loop.time(), usage))
+        took_s = loop.time() - at
+        await asyncio.sleep(self._lag())
         reply = decided or AttemptReply(
             f"answer {number}", "end_turn", usage, attempt.request.model, f"req_{number}"
         )
-        return AttemptResult(reply, None, windows, loop.time() - at, loop.time() - at)
+        return AttemptResult(reply, None, windows, took_s, took_s)
+
+    def _lag(self) -> float:
+        return self.rng.expovariate(1 / self.lag_s) if self.lag_s else 0.0
 
     async def probe(self, model: str) -> CallResult[ModelFacts]:
         return CallResult(ModelFacts())
