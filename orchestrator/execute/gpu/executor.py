@@ -6,6 +6,7 @@ import json
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from orchestrator.core.execution import Execution, Job, Preparation
@@ -21,15 +22,26 @@ from orchestrator.execute.gpu.report import measures_of
 from orchestrator.execute.gpu.session import Session
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
 
-__all__ = ["GpuExecutor", "GpuExecutorSettings"]
+__all__ = ["GpuExecutor", "GpuExecutorSettings", "memory_for_arrays", "spares_for"]
 
 _HOST_MEMORY: Final = 1 << 30
 """Without a card, sizes are chosen as for one of this much memory."""
 _CONTEXTS_BYTES: Final = 3 << 29
+_ROOM_FOR_TWO: Final = 10 << 30
 _HOST_SCALE: Final = 1 / 256
 """Without a card, timed shapes are this share of their usual work: times there say nothing of a card."""
 _REFERENCE_DIALECTS: Final = ("torch", "cupy", "triton", "cuda")
 """A program is compared with the first of these that its problem has a reference in."""
+
+
+def memory_for_arrays(allowed_bytes: int) -> int:
+    """What is left of the card's memory for arrays: contexts of candidates, reference and referee need room too."""
+    return allowed_bytes - min(_CONTEXTS_BYTES, allowed_bytes // 5)
+
+
+def spares_for(wanted: int, allowed_bytes: int) -> int:
+    """Armed candidates that the memory has room for: the context of each takes some hundred MiB."""
+    return min(wanted, 1) if allowed_bytes < _ROOM_FOR_TWO else wanted
 
 
 class GpuExecutor:
@@ -43,13 +55,13 @@ class GpuExecutor:
             ArmingFailed: no context could be made on the card.
             IsolationMissing: less isolation than required.
         """
-        self._settings = settings
         self._watch = CardWatch(settings.gpu_uuid) if settings.device == "gpu" else None
-        self._session = Session(settings, self._watch)
         total = self._watch.total_bytes if self._watch is not None else _HOST_MEMORY
         self._allowed = min(total, settings.memory_cap_bytes or total)
-        # Contexts of candidates, reference and referee need room beside the arrays.
-        self._memory = self._allowed - min(_CONTEXTS_BYTES, self._allowed // 5) if self._watch else self._allowed
+        spares = spares_for(settings.spares, self._allowed) if self._watch is not None else settings.spares
+        self._settings = replace(settings, spares=spares)
+        self._session = Session(self._settings, self._watch)
+        self._memory = memory_for_arrays(self._allowed) if self._watch is not None else self._allowed
         self._sized: dict[tuple[str, str], dict[str, Any]] = {}
         self._ceilings: dict[tuple[str, str, float], dict[str, Any]] = {}
 
@@ -116,7 +128,8 @@ class GpuExecutor:
             raise FamilyError(f"the reference program of {problem.id} failed: {failed}")
         ceilings = self._ceilings_for(tests, scale) if timing else {}
         watched = self._session.judge(problem, tests, job, timing)
-        finding = findings.conclude(watched.found, watched.killed, watched.ending, self._settings.memory_cap_bytes)
+        usable = self._allowed if self._watch is not None else None
+        finding = findings.conclude(watched.found, watched.killed, watched.ending, usable)
         if finding.verdict is Verdict.INFRASTRUCTURE or watched.found.get("outcome") == "reference":
             raise FamilyError(f"{problem.id} could not be judged: {watched.found.get('reason', finding.reason)}")
         measures = None

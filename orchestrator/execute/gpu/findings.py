@@ -18,6 +18,14 @@ _LINE: Final = 300
 _LINES: Final = 14
 _SIZES: Final = re.compile(r"Tried to allocate ([0-9.]+ [KMGT]?i?B)|Out of memory allocating ([0-9,]+ bytes)")
 _ERROR_LINE: Final = re.compile(r"error\s*:|error:|: error|catastrophic error", re.IGNORECASE)
+_PLACE: Final = re.compile(r"\s*at (\d+):(\d+):")
+_COMPILER_TYPES: Final = (
+    "CompilationError",
+    "CompileTimeAssertionFailure",
+    "UnsupportedLanguageConstruct",
+    "PTXASError",
+)
+"""Exceptions by which Triton says that a kernel does not compile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +40,14 @@ class Finding:
     """For the model, most telling first; only of feedback inputs."""
 
 
-def conclude(found: dict[str, Any], killed: str, ending: Ending | None, memory_cap: int | None) -> Finding:
+def conclude(found: dict[str, Any], killed: str, ending: Ending | None, usable: int | None) -> Finding:
     """Decide.
 
     Args:
         found: the referee's answer to ``judge``.
         killed: why the executor ended the program (``timeout ...`` or ``memory ...``); empty if it did not.
         ending: how the process ended by itself; None if it lived until it was judged.
-        memory_cap: bytes that were enforced.
+        usable: card memory that a program may use: the card's, or less where that is enforced; None without a card.
     """
     phase, outcome = str(found.get("phase", "load")), found.get("outcome")
     if outcome == "passed":
@@ -51,14 +59,13 @@ def conclude(found: dict[str, Any], killed: str, ending: Ending | None, memory_c
     if killed.startswith("timeout"):
         return Finding(Verdict.TIMEOUT, killed, phase, (f"Stopped: {killed}.",))
     if killed.startswith("memory"):
-        cap = f" of {_size(memory_cap)} allowed" if memory_cap else ""
-        return Finding(Verdict.OUT_OF_MEMORY, killed, phase, (f"Stopped: {killed}{cap}.",))
+        return Finding(Verdict.OUT_OF_MEMORY, killed, phase, (f"Stopped: {killed}.",))
     if outcome == "failed":
-        return _failed(found["report"], phase, memory_cap)
+        return _failed(found["report"], phase, usable)
     return _gone(phase, ending)
 
 
-def _failed(report: dict[str, Any], phase: str, memory_cap: int | None) -> Finding:
+def _failed(report: dict[str, Any], phase: str, usable: int | None) -> Finding:
     where = str(report.get("phase", phase))
     kind, text = _line(str(report.get("type", "Error"))), str(report.get("message", ""))
     first = _line(text.strip().splitlines()[0]) if text.strip() else ""
@@ -71,10 +78,10 @@ def _failed(report: dict[str, Any], phase: str, memory_cap: int | None) -> Findi
         lines = [f"Out of memory: {kind}: {first}"]
         if size is not None:
             lines.append(f"The allocation that failed asked for {size}.")
-        if memory_cap:
-            lines.append(f"A program may use {_size(memory_cap)} of card memory, its inputs and outputs included.")
+        if usable:
+            lines.append(f"A program may use {_size(usable)} of card memory, its inputs and outputs included.")
         return Finding(Verdict.OUT_OF_MEMORY, f"{kind}: {first}"[:_LINE], where, (*lines, *frames)[:_LINES])
-    if where == "compile" or _looks_compiled(text):
+    if where == "compile" or kind in _COMPILER_TYPES or _looks_compiled(text):
         errors = compiler_errors(text)
         head = errors[0] if errors else first
         return Finding(Verdict.ERROR, f"does not compile: {head}"[:_LINE], "compile", (*errors, *frames)[:_LINES])
@@ -100,6 +107,13 @@ def _gone(phase: str, ending: Ending | None) -> Finding:
 def compiler_errors(text: str) -> tuple[str, ...]:
     """The first errors of a compiler's output, warnings and summaries left out."""
     lines = [_line(line) for line in text.splitlines() if line.strip()]
+    carets = [number for number, line in enumerate(lines) if line.strip() == "^"]
+    if carets and _PLACE.match(lines[0]):
+        # Triton shows the kernel down to the place, then says what is wrong there; the innermost place counts.
+        places = [line for line in lines[: carets[-1]] if _PLACE.match(line)]
+        where = _PLACE.match(places[-1])
+        at = f"line {where[1]}, column {where[2]} of the kernel: " if where else ""
+        return (f"{at}{lines[carets[-1] - 1].strip()}"[:_LINE], *lines[carets[-1] + 1 :][: _COMPILER_ERRORS - 1])
     errors = [line for line in lines if _ERROR_LINE.search(line)]
     return tuple((errors or lines)[:_COMPILER_ERRORS])
 

@@ -35,7 +35,9 @@ class Scene:
     context_bytes: int
     """Card memory that one armed candidate takes."""
     cap_bytes: int | None
-    """Card memory that a program may take."""
+    """Card memory that a program may take, its inputs and outputs included."""
+    buffer_bytes: int = 0
+    """Its inputs and outputs, which lie in memory that the referee made."""
 
     def contexts(self) -> int:
         """Spares that have a context, or soon will."""
@@ -70,9 +72,8 @@ class Watched:
     joules: float | None = None
     """Of the burst, idle power subtracted."""
     phases: dict[str, float] = field(default_factory=dict)
-    """Seconds from the beginning to: ``alone`` (nothing arms any more), ``checked`` (small shapes), ``judged``,
-    ``ended``, ``rested`` (memory back); ``ready``: from the word to load to loaded; and
-    ``offset``: what an empty call of its process takes over one of the reference's."""
+    """Seconds from the beginning to: ``checked`` (small shapes), ``alone`` (nothing arms any more), ``judged``,
+    ``ended``, ``rested`` (memory back); and ``ready``: from the word to load to loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class Follower:
         self.samples: list[Sample] = []
         self.joules: float | None = None
         self._timing = False
+        self._paused = 0.0
 
     def follow(self) -> dict[str, Any]:
         """Handle events until the referee's answer is there.
@@ -133,15 +135,19 @@ class Follower:
 
     def _on_event(self, event: str) -> None:
         scene = self._scene
-        if event == "alone":
+        if event == "quiet":
+            # Until the end of this, the program waits for us.
+            self._paused = time.monotonic()
+            scene.spares.settle()
+        elif event == "quiet_end":
+            self._deadline += time.monotonic() - self._paused
+        elif event == "timing":
             began = time.monotonic()
             scene.spares.settle()
             alone = time.monotonic()
             # It was our arming that it waited for.
             self._deadline += alone - began
-            self.phases["alone"] = alone - self._began
-        elif event == "timing":
-            self.phases["checked"] = time.monotonic() - self._began
+            self.phases |= {"checked": began - self._began, "alone": alone - self._began}
             self._timing = True
         elif event == "burst":
             began = time.monotonic()
@@ -179,8 +185,9 @@ class Follower:
         taken = self._taken(scene.watch)
         self.peak_device = max(self.peak_device or 0, taken)
         cap = scene.cap_bytes
-        if cap is not None and taken > cap:
-            self._child.kill(f"memory: {taken >> 20} MiB of card memory, over {cap >> 20} MiB")
+        held = taken + scene.buffer_bytes
+        if cap is not None and held > cap:
+            self._child.kill(f"memory: {held >> 20} MiB of card memory, over {cap >> 20} MiB")
 
     def _taken(self, watch: CardWatch) -> int:
         """Card memory that the program has taken since it got its code, buffers not counted."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.execute.gpu.cases import Case
@@ -24,7 +23,6 @@ __all__ = ["SLACK", "WARM_ROUNDS", "Judging", "Wrong"]
 WARM_ROUNDS: Final = 2
 SLACK: Final = 2.0
 """On timed shapes the expected values come from the GPU reference, which may be off by the tolerance itself."""
-_OFFSET_ROUNDS: Final = 15
 _CLAIMED_CALLS: Final = 5
 
 
@@ -58,9 +56,6 @@ class Judging:
             tasks.gpu.launch.LaunchError: its launch lines can't be followed.
         """
         found, peer = self.found, self.peer
-        if self.order["timing"]:
-            self.stage.ask("alone")
-            found["offset_s"] = self._offset()
         asked = time.monotonic()
         found["loaded_s"] = peer.load()
         found["ready_s"] = time.monotonic() - asked
@@ -84,27 +79,6 @@ class Judging:
         self._time(shape)
         found["outcome"] = "passed"
 
-    def _offset(self) -> float:
-        """By how much an empty call of this candidate takes longer than one of the reference's process.
-
-        The card's scheduler reaches one context a little sooner than another, for as long as both live. This is
-        measured before the candidate has seen its program, which could otherwise slow its empty calls.
-        """
-        stage, opened, shape = self.stage, self.opened, self.opened.timed
-        arrangement = opened.arrangement(shape)
-        values = stage.draw(opened, shape)
-        self.peer.bind(arrangement, opened.scalars(shape, values), None)
-        with reference_guard():
-            opened.bind(opened.reference, shape, values, None)
-        differences = []
-        for number in range(_OFFSET_ROUNDS + WARM_ROUNDS):
-            with reference_guard():
-                reference = stage.timed_call(opened.reference, stage.mine, arrangement, values, touch=True)
-            own = stage.timed_call(self.peer, stage.theirs, arrangement, values, touch=True)
-            if number >= WARM_ROUNDS:
-                differences.append(own - reference)
-        return median(differences)
-
     def _try(self, case: Case) -> float:
         """One small call, judged; returns its seconds."""
         stage, opened, peer = self.stage, self.opened, self.peer
@@ -114,7 +88,7 @@ class Judging:
         self.found["phase"] = "run"
         stage.card.synchronize()
         peer.ready()
-        taken = peer.go(lambda: stage.copy_out(stage.theirs, case.arrangement))
+        taken = peer.go(lambda: stage.copy_out(stage.theirs, case.arrangement)).total_s
         self.found["phase"] = "check"
         stage.check_guards(case.arrangement)
         got = [tensor.cpu() for tensor in stage.snapshots(case.arrangement)]
@@ -159,9 +133,10 @@ class Judging:
             stage.check_guards(arrangement)
             self._compare(arrangement, poisons, f"at {_describe(shape)}")
             if number == -WARM_ROUNDS:
-                first_call = candidate
+                first_call = candidate.total_s
             if number >= 0:
-                rounds.append([round(at, 6), touch, reference, candidate])
+                times = (touch.total_s, reference.total_s, candidate.total_s, reference.around_s)
+                rounds.append([round(at, 6), *times])
             number += 1
         self.found["compile_s"] += max(0.0, first_call - min(r[3] for r in rounds))
         if self.order["burst_s"]:

@@ -7,7 +7,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orchestrator.execute.gpu import flags, wire
 from orchestrator.execute.gpu.arenas import Arena, device_arena, host_arena, view
@@ -16,7 +16,7 @@ from orchestrator.execute.gpu.layout import Arrangement, Slot
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Buffers", "Peer", "PeerFailed", "PeerGone"]
+__all__ = ["Buffers", "Call", "Peer", "PeerFailed", "PeerGone"]
 
 _SPINS: Final = 256
 """Looks at the page between two looks at the clock."""
@@ -25,6 +25,27 @@ _LOOK_S: Final = 0.002
 _PATIENCE_S: Final = 0.05
 """After so long a wait the referee naps between looks: an error of at most a thousandth."""
 _NAP_S: Final = 3e-5
+
+
+class Call(NamedTuple):
+    """Seconds of the parts of one call, end to end."""
+
+    before_s: float
+    """The referee's own work before the word to go."""
+    run_s: float
+    """From the word to go until the candidate says that it is done."""
+    after_s: float
+    """The referee's own work after that."""
+
+    @property
+    def around_s(self) -> float:
+        """The referee's own work."""
+        return self.before_s + self.after_s
+
+    @property
+    def total_s(self) -> float:
+        """All of it: what a candidate is charged."""
+        return self.before_s + self.run_s + self.after_s
 
 
 class PeerGone(Exception):
@@ -149,8 +170,8 @@ class Peer:
         self._orders[flags.PREPARE] = self._number
         self._await(flags.READY)
 
-    def go(self, finish: Callable[[], object], begin: Callable[[], object] | None = None) -> float:
-        """Make the call and return the seconds from before ``begin`` until after ``finish``.
+    def go(self, finish: Callable[[], object], begin: Callable[[], object] | None = None) -> Call:
+        """Make the call and return the seconds from before ``begin`` until after ``finish``, in its parts.
 
         Args:
             finish: run here when the candidate says that it is done.
@@ -159,10 +180,13 @@ class Peer:
         began = time.perf_counter_ns()
         if begin is not None:
             begin()
+        going = time.perf_counter_ns()
         self._orders[flags.GO] = self._number
         self._await(flags.DONE)
+        done = time.perf_counter_ns()
         finish()
-        return (time.perf_counter_ns() - began) / 1e9
+        ended = time.perf_counter_ns()
+        return Call((going - began) / 1e9, (done - going) / 1e9, (ended - done) / 1e9)
 
     def leave(self) -> None:
         """End the calls, if any are being made."""

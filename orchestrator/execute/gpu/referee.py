@@ -9,7 +9,10 @@ from __future__ import annotations
 import gc
 import os
 import socket
+import time
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.execute.gpu import wire
@@ -17,8 +20,9 @@ from orchestrator.execute.gpu.bench import copy_ceiling, product_ceiling
 from orchestrator.execute.gpu.cases import Case, arrangement_of, make_cases
 from orchestrator.execute.gpu.judge import compare
 from orchestrator.execute.gpu.judging import SLACK, Judging, Wrong
+from orchestrator.execute.gpu.measures import Quiet, Round, quiet_of
 from orchestrator.execute.gpu.peer import PeerFailed, PeerGone
-from orchestrator.execute.gpu.stage import Opened, ReferenceBroken, RuleBroken, Stage
+from orchestrator.execute.gpu.stage import Opened, ReferenceBroken, RuleBroken, Stage, reference_guard
 from tasks.gpu.launch import LaunchError
 
 if TYPE_CHECKING:
@@ -32,6 +36,10 @@ _CALIBRATION_S: Final = 2.2e-3
 """The GPU reference takes at least this on the timed shape, where memory allows: 10% over the aim of 2 ms."""
 _CALIBRATIONS: Final = 12
 _LONG_S: Final = 0.2
+"""After so long no further round is made to learn how long the reference takes, but the fewest."""
+_FEWEST_ROUNDS: Final = 2
+_SIZING_ROUNDS: Final = 3
+_QUIET_ROUNDS: Final = 15
 
 
 def serve(control: socket.socket, config: dict[str, Any]) -> None:
@@ -60,6 +68,7 @@ class _Referee:
         self._cases: OrderedDict[tuple[Any, ...], list[Case]] = OrderedDict()
         self._ceilings: dict[str, float] = {}
         self._opened: Opened | None = None
+        self._quiet: dict[tuple[str, str, float], Quiet] = {}
         self._warmed: tuple[str, str, float] | None = None
 
     def obey(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -157,19 +166,45 @@ class _Referee:
 
     def _reference_time(self) -> float:
         """Seconds of one call of the reference on the timed shape: a few calls, enough to choose a size by."""
+        found = quiet_of(self._reference_rounds(_SIZING_ROUNDS))
+        return found.reference_s - found.touch_s
+
+    def _reference_rounds(self, most: int) -> list[Round]:
+        """Rounds of touch and reference with no candidate about; fewer than ``most`` where they take long."""
         stage, opened = self._stage, self._current()
         shape = opened.timed
         arrangement = opened.arrangement(shape)
         values = stage.draw(opened, shape)
         opened.bind(opened.reference, shape, values, None)
         stage.fill(stage.mine, arrangement, values)
-        times, touches = [], []
-        for number in range(4):
-            touches.append(stage.timed_call(opened.reference, stage.mine, arrangement, values, touch=True))
-            times.append(stage.timed_call(opened.reference, stage.mine, arrangement, values))
-            if number and times[-1] > _LONG_S:
-                break
-        return sorted(times[1:])[(len(times) - 1) // 2] - sorted(touches)[len(touches) // 2]
+        rounds: list[Round] = []
+        began, warm = time.monotonic(), False
+        while len(rounds) < most and (len(rounds) < _FEWEST_ROUNDS or time.monotonic() - began < _LONG_S):
+            at = time.monotonic()
+            touch = stage.timed_call(opened.reference, stage.mine, arrangement, values, touch=True)
+            call = stage.timed_call(opened.reference, stage.mine, arrangement, values)
+            if warm:
+                rounds.append(Round(at, touch.total_s, call.total_s, call.total_s, call.around_s))
+            warm = True
+        return rounds
+
+    def _quiet_now(self) -> None:
+        """Time the reference at this size before any program for it is loaded, if that was not done yet."""
+        opened = self._current()
+        key = (opened.problem.name, opened.dtype, opened.scale)
+        if key in self._quiet:
+            return
+        self._stage.ask("quiet")
+        with reference_guard():
+            self._quiet[key] = quiet_of(self._reference_rounds(_QUIET_ROUNDS))
+        self._stage.ask("quiet_end")
+
+    def _quietest(self, rounds: Sequence[Sequence[float]]) -> dict[str, float]:
+        """The least that was ever seen at this size, these rounds counted in."""
+        opened = self._current()
+        key = (opened.problem.name, opened.dtype, opened.scale)
+        self._quiet[key] = self._quiet[key].lower(quiet_of([Round(*values) for values in rounds]))
+        return asdict(self._quiet[key])
 
     def _judge(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         """Judge the candidate at the other end of the line; whatever it does becomes an outcome."""
@@ -181,6 +216,8 @@ class _Referee:
         reserved = stage.card.reserved()
         gc.disable()
         try:
+            if message["timing"]:
+                self._quiet_now()
             Judging(stage, opened, peer, (message["dialect"], source), message, found).run(self._cases_for(message))
         except Wrong as error:
             found |= {"outcome": "wrong", "reason": str(error)}
@@ -198,6 +235,8 @@ class _Referee:
         finally:
             peer.close()
             gc.enable()
+        if found["rounds"]:
+            found["quiet"] = self._quietest(found["rounds"])
         found["grown"] = stage.card.reserved() - reserved
         return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.core.gpu import HOST_MEMORY, GpuMeasures
 from orchestrator.execute.gpu.follow import Watched
-from orchestrator.execute.gpu.measures import Round, drop_throttled, roofline, throttle_names, time_rounds
+from orchestrator.execute.gpu.measures import Quiet, Round, drop_throttled, roofline, throttle_names, time_rounds
 from orchestrator.execute.gpu.nvml import CardWatch
 
 __all__ = ["measures_of"]
@@ -29,11 +29,14 @@ def measures_of(
     passed = found.get("outcome") == "passed"
     rounds = [Round(*values) for values in found["rounds"]]
     kept, dropped = drop_throttled(rounds, watched.samples)
-    timing = time_rounds(kept, float(found.get("offset_s", 0.0))) if kept and passed else None
+    slowed = throttle_names(watched.samples)
+    # Where the card itself is slowed down, so is the reference, and nobody disturbed it.
+    quiet = Quiet(**found["quiet"]) if "quiet" in found and not slowed else None
+    timing = time_rounds(kept, quiet) if kept and passed else None
     share, bound = None, None
     if timing is not None and ceilings:
         share, bound = roofline(
-            timing.candidate.median,
+            timing.candidate.value,
             ceilings["bytes"],
             ceilings["flops"],
             ceilings["bytes_per_s"],
@@ -46,10 +49,10 @@ def measures_of(
     return GpuMeasures(
         name=watch.name if watch is not None else HOST_MEMORY,
         uuid=watch.uuid if watch is not None else "",
-        time_s=timing.candidate.median if timing else None,
+        time_s=timing.candidate.value if timing else None,
         time_low_s=timing.candidate.low if timing else None,
         time_high_s=timing.candidate.high if timing else None,
-        reference_time_s=timing.reference.median if timing else None,
+        reference_time_s=timing.reference.value if timing else None,
         cpu_reference_time_s=recording.get("cpu_reference_s"),
         comparison=timing.comparison if timing else None,
         roofline_share=share,
@@ -68,7 +71,7 @@ def measures_of(
         sm_clock_mhz=_middle([s.sm_clock_mhz for s in watched.samples]),
         temperature_c=_middle([s.temperature_c for s in watched.samples]),
         power_w=_mean([s.power_w for s in watched.samples]),
-        throttle=throttle_names(watched.samples),
+        throttle=slowed,
         claimed_time_s=found.get("claimed_s"),
     )
 

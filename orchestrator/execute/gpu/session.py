@@ -55,7 +55,7 @@ class Session:
         self._spares: Spares | None = None
         self._reference: Child | None = None
         self._open_key: tuple[object, ...] | None = None
-        self._context_bytes = 0
+        self._context_bytes = self._buffer_bytes = 0
         self._meter = EnergyMeter(watch) if watch is not None else None
         self._busy: deque[tuple[float, float]] = deque(maxlen=_KEPT_PHASES)
         self.phases: deque[dict[str, float]] = deque(maxlen=_KEPT_PHASES)
@@ -127,6 +127,7 @@ class Session:
             if "failed" in answer:
                 return dict(answer["failed"])
             self._open_key = key
+        self._buffer_bytes = _footprint(tests, memory_bytes, scale)
         answer = self.command({"cmd": "scale", "scale": scale})
         return dict(answer["failed"]) if "failed" in answer else None
 
@@ -196,7 +197,6 @@ class Session:
         self._rest(before, int(found.get("grown", 0)))
         watched.phases = follower.phases | {
             **({"ready": watched.ready_s} if watched.ready_s is not None else {}),
-            **({"offset": found["offset_s"]} if "offset_s" in found else {}),
             "judged": wall,
             "ended": ended,
             "rested": time.monotonic() - began,
@@ -333,10 +333,11 @@ class Session:
         return self._referee.inbox.popleft()
 
     def _memory_share(self) -> float | None:
-        """Share of the card that a program's own pools may take under the cap."""
+        """Share of the card that a program's own pools may take under the cap: its buffers are not in them."""
         if self._settings.device != "gpu" or self._watch is None or self._settings.memory_cap_bytes is None:
             return None
-        return min(self._settings.memory_cap_bytes / self._watch.total_bytes, 1.0)
+        own = max(self._settings.memory_cap_bytes - self._buffer_bytes, 0)
+        return min(own / self._watch.total_bytes, 1.0)
 
     def _used(self) -> int:
         return self._watch.used() if self._watch is not None else 0
@@ -358,6 +359,7 @@ class Session:
             meter=self._meter,
             context_bytes=self._context_bytes,
             cap_bytes=self._settings.memory_cap_bytes,
+            buffer_bytes=self._buffer_bytes,
         )
 
     def _used_by(self, pid: int) -> int | None:
@@ -394,6 +396,14 @@ class Session:
             self._family.turn(0.002)
             assert self._spares is not None
             self._spares.look()
+
+
+def _footprint(tests: GpuTests, memory_bytes: int, scale: float) -> int:
+    """Bytes of the largest call's inputs and outputs, which every program holds whatever it does."""
+    from tasks.gpu.catalog import get
+
+    problem = get(tests.name)
+    return max(problem.footprint(shape, tests.dtype) for shape in problem.shapes(memory_bytes, scale))
 
 
 def _memory_file(text: str) -> int:

@@ -16,9 +16,13 @@ class GpuExecutorSettings:
     gpu_uuid: str = ""
     """The leased card, as the driver names it; empty takes the first card that is visible."""
     spares: int = 2
-    """Candidates kept armed with a context."""
+    """Candidates kept armed with a context; one at most where less than 10 GiB of card memory may be used."""
     memory_cap_bytes: int | None = None
-    """Card memory that a program may use, its buffers included; None: all there is."""
+    """Card memory that a program may use, its buffers included, its context not; None: all there is.
+
+    On a larger card it is held to it in two ways: the libraries' pools say "out of memory" at the cap, as on the
+    small card, and what goes around them is seen by the driver's count, some 15 ms late, and ended.
+    """
     isolation: str = "partial"
     """Required isolation of candidates: ``full``, ``partial`` or ``none``."""
     sharing: str = "auto"

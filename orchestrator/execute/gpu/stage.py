@@ -16,7 +16,7 @@ from orchestrator.execute.gpu.bench import Card
 from orchestrator.execute.gpu.cases import arrangement_of, derive, launches_for, scalars_of
 from orchestrator.execute.gpu.judge import paint_guards, poison, torn_guards
 from orchestrator.execute.gpu.layout import Arrangement
-from orchestrator.execute.gpu.peer import Buffers, Peer, PeerFailed, PeerGone
+from orchestrator.execute.gpu.peer import Buffers, Call, Peer, PeerFailed, PeerGone
 
 if TYPE_CHECKING:
     import torch
@@ -149,7 +149,7 @@ class Stage:
 
     def timed_call(
         self, peer: Peer, buffers: Buffers, arrangement: Arrangement, values: Sequence[Any], touch: bool = False
-    ) -> float:
+    ) -> Call:
         """Seconds from the first byte of input until this process's own copy of the output is complete.
 
         The inputs arrive and the cache is flushed with the clock running: whoever watches for fresh inputs and

@@ -70,6 +70,29 @@ def test_first_compiler_errors_without_warnings_or_source_echoes() -> None:
     assert concluded.lines == errors
 
 
+@pytest.mark.parametrize("opening", ["at 4:8:\n", "at 4:8:"])
+def test_triton_errors_are_the_place_and_what_is_wrong_there(opening: str) -> None:
+    text = (
+        f"{opening}def kernel(x, out, n, BLOCK: tl.constexpr):\n"
+        "    row = tl.program_id(0)\n    at = row * BLOCK + tl.arange(0, BLOCK)\n"
+        "    v = tl.laod(x + at, mask=at < n)\n        ^\n"
+        "AttributeError(\"module 'triton.language' has no attribute 'laod'\")"
+    )
+    report = {
+        "phase": "run",
+        "type": "CompilationError",
+        "message": text,
+        "frames": ["line 14, in solve: kernel[g]"],
+    }
+    concluded = conclude(failed(**report), "", None, None)
+    assert (concluded.verdict, concluded.phase) == (Verdict.ERROR, "compile")
+    assert concluded.lines == (
+        "line 4, column 8 of the kernel: v = tl.laod(x + at, mask=at < n)",
+        "AttributeError(\"module 'triton.language' has no attribute 'laod'\")",
+        "  line 14, in solve: kernel[g]",
+    )
+
+
 def test_compiler_output_is_bounded() -> None:
     assert len(compiler_errors("\n".join(f"f({i}): error: no" for i in range(1000)))) == 5
     assert all(len(line) <= 300 for line in compiler_errors("error: " + "x" * 10_000))

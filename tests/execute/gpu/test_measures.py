@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from orchestrator.execute.gpu.measures import (
+    Quiet,
     Round,
     drop_throttled,
+    quiet_of,
     roofline,
     throttle_names,
     time_rounds,
@@ -21,13 +23,13 @@ def rounds(candidate: float, reference: float, noise: float = 0.0, count: int = 
     def near(value: float) -> float:
         return float(value * (1 + noise * rng.standard_normal()))
 
-    return [Round(float(i), 4e-4, near(reference) + 4e-4, near(candidate) + 4e-4) for i in range(count)]
+    return [Round(float(i), 5e-4, near(reference) + 5e-4, near(candidate) + 5e-4, 1e-4) for i in range(count)]
 
 
 def test_empty_calls_are_subtracted() -> None:
     timing = time_rounds(rounds(2e-3, 3e-3))
-    assert timing.candidate.median == pytest.approx(2e-3)
-    assert timing.reference.median == pytest.approx(3e-3)
+    assert timing.candidate.value == pytest.approx(2e-3)
+    assert timing.reference.value == pytest.approx(3e-3)
     assert timing.overhead_s == pytest.approx(4e-4)
 
 
@@ -49,20 +51,68 @@ def test_scatter_between_processes_counts_most_for_short_programs() -> None:
     assert time_rounds(rounds(1.0e-2, 1.04e-2, 0.001)).comparison == "faster"
 
 
-def test_offset_of_the_candidates_own_empty_calls_is_subtracted() -> None:
-    assert time_rounds(rounds(2e-3, 2e-3), offset_s=1e-4).candidate.median == pytest.approx(1.9e-3)
+def test_what_every_call_of_a_round_waits_for_cancels() -> None:
+    held_up = [
+        Round(r.at, r.touch_s + d, r.reference_s + d, r.candidate_s + d, r.around_s + d)
+        for r, d in zip(rounds(2e-3, 3e-3), np.linspace(0, 1e-3, 40), strict=True)
+    ]
+    assert time_rounds(held_up).candidate.value == pytest.approx(2e-3)
+    assert time_rounds(held_up).reference.value == pytest.approx(3e-3)
 
 
-def test_interval_covers_the_median_of_noisy_rounds() -> None:
+def test_work_after_the_word_done_is_charged_in_whichever_rounds_it_happens() -> None:
+    # Half of the rounds return early and leave the rest to the copy: the whole call is what counts.
+    honest = rounds(2e-3, 2e-3)
+    assert time_rounds(honest).candidate.value == pytest.approx(2e-3)
+    slow = [
+        Round(r.at, r.touch_s, r.reference_s, r.candidate_s + 1e-3 * (i % 4 > 0), r.around_s)
+        for i, r in enumerate(honest)
+    ]
+    assert time_rounds(slow).candidate.value > 2e-3
+
+
+def test_empty_calls_that_a_program_slows_are_not_subtracted() -> None:
+    slowed = [Round(r.at, r.touch_s + 1e-3, r.reference_s, r.candidate_s, r.around_s) for r in rounds(2e-3, 2e-3)]
+    assert time_rounds(slowed).candidate.value == pytest.approx(1e-3)
+    assert time_rounds(slowed, Quiet(4e-4, 2.4e-3, 1e-4)).candidate.value == pytest.approx(2e-3)
+
+
+def test_a_reference_that_a_program_slows_counts_as_it_was_without() -> None:
+    slowed = rounds(2e-3, 6e-3)
+    assert time_rounds(slowed).comparison == "faster"
+    timing = time_rounds(slowed, Quiet(4e-4, 2.4e-3, 1e-4))
+    assert (timing.disturbed, timing.comparison) == (True, "same")
+    assert timing.reference.value == pytest.approx(2e-3)
+    assert not time_rounds(rounds(2e-3, 2.1e-3), Quiet(4e-4, 2.4e-3, 1e-4)).disturbed
+
+
+def test_a_program_gains_nothing_by_holding_the_referee_up_in_calls_of_the_reference() -> None:
+    held_up = [
+        Round(r.at, r.touch_s + 1e-3, r.reference_s + 1e-3, r.candidate_s, r.around_s + 1e-3)
+        for r in rounds(2e-3, 2e-3)
+    ]
+    assert time_rounds(held_up).candidate.value < 1.1e-3
+    assert time_rounds(held_up, Quiet(4e-4, 2.4e-3, 1e-4)).candidate.value > 1.95e-3
+
+
+def test_the_quietest_is_the_lower_of_each() -> None:
+    assert quiet_of(rounds(2e-3, 3e-3)) == Quiet(*(pytest.approx(x) for x in (4e-4, 3.4e-3, 1e-4)))
+    assert Quiet(1.0, 4.0, 1.0).lower(Quiet(2.0, 3.0, 0.5)) == Quiet(1.0, 3.0, 0.5)
+    with pytest.raises(ValueError, match="no rounds"):
+        quiet_of([])
+
+
+def test_interval_covers_the_lower_quartile_of_noisy_rounds() -> None:
     timing = time_rounds(rounds(2e-3, 2e-3, 0.05))
-    assert timing.candidate.low < timing.candidate.median < timing.candidate.high
-    assert timing.candidate.low < 2e-3 < timing.candidate.high
+    lower_quartile = 2e-3 * (1 - 0.05 * 0.6745)
+    assert timing.candidate.low < timing.candidate.value < timing.candidate.high
+    assert timing.candidate.low < lower_quartile < timing.candidate.high
 
 
 def test_nothing_is_shorter_than_the_resolution() -> None:
-    spread = [Round(float(i), 4e-4 + 1e-6 * (i % 5), 4e-4, 3.9e-4) for i in range(20)]
+    spread = [Round(float(i), 4e-4 + 1e-6 * (i % 5), 4e-4, 3.9e-4, 0.0) for i in range(20)]
     timing = time_rounds(spread)
-    assert timing.candidate.median == timing.resolution_s == pytest.approx(1e-6)
+    assert timing.candidate.value == timing.resolution_s == pytest.approx(1e-6)
 
 
 def test_no_rounds_is_an_error() -> None:

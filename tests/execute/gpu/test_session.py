@@ -19,6 +19,7 @@ from orchestrator.execute.gpu.nvml import CardWatch, EnergyMeter, Sample
 from orchestrator.execute.gpu.report import measures_of
 from orchestrator.execute.gpu.session import CardQuarantined, Session
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
+from tasks.gpu.catalog import get
 
 RIGHT = "import torch\n\ndef solve(x, out):\n    torch.softmax(x, -1, out=out)\n"
 WATTS = 300.0
@@ -82,6 +83,13 @@ def session(driver: FakeDriver, tmp_path_factory: pytest.TempPathFactory) -> Ite
     made.close()
 
 
+def held_by(problem: Problem) -> int:
+    """Bytes of the inputs and outputs of its largest call."""
+    tests = cast(GpuTests, problem.scoring)
+    known = get(tests.name)
+    return max(known.footprint(shape, tests.dtype) for shape in known.shapes(1 << 30, 1 / 256))
+
+
 def judge(session: Session, problem: Problem, source: str, wall_s: float = 60.0) -> Watched:
     tests = cast(GpuTests, problem.scoring)
     reference = problem.reference
@@ -120,8 +128,25 @@ def test_a_program_over_the_cap_is_killed_and_named(session: Session, driver: Fa
     finally:
         ready.join()
         driver.taken = 0
-    assert watched.killed == f"memory: {(CAP + (1 << 20)) >> 20} MiB of card memory, over {CAP >> 20} MiB"
+    buffers = held_by(problem)
+    assert buffers > 0
+    over = (CAP + (1 << 20) + buffers) >> 20
+    assert watched.killed == f"memory: {over} MiB of card memory, over {CAP >> 20} MiB"
     assert watched.found["outcome"] == "gone"
+
+
+def test_its_inputs_and_outputs_count_toward_the_cap(
+    session: Session, driver: FakeDriver, problem: Problem
+) -> None:
+    slow = RIGHT.replace("def solve(x, out):\n", "import time\ndef solve(x, out):\n    time.sleep(20)\n")
+    ready = threading.Timer(1.5, lambda: setattr(driver, "taken", CAP - held_by(problem) // 2))
+    ready.start()
+    try:
+        watched = judge(session, problem, slow)
+    finally:
+        ready.join()
+        driver.taken = 0
+    assert watched.killed.startswith("memory: ")
 
 
 def test_without_numbers_by_process_the_whole_card_is_looked_at(
