@@ -149,7 +149,7 @@ class BatchDesk:
     async def cancel(self) -> None:
         """Submit nothing more and ask the provider to end every open batch.
 
-        What it has done is billed; its results are still fetched.
+        What it has done is billed; its results are still fetched, after :meth:`stop` by the next driver.
         """
         if self._flush is not None:
             self._flush.cancel()
@@ -235,8 +235,13 @@ class BatchDesk:
                 missing = BatchOutcome(ticket.custom_id, None, lost, again=True)
                 self._resolve(ticket, outcomes.get(ticket.custom_id, missing))
             await asyncio.gather(*(ticket.kept.wait() for ticket in tickets))
-        finally:
+        except asyncio.CancelledError:
+            # The sweep stops and the batch goes on: it counts as open, so that it can still be cancelled.
+            raise
+        except BaseException:
             del self._open[batch_id]
+            raise
+        del self._open[batch_id]
         await self._journal.close_batch(batch_id)
 
     async def _surely(self, call: Callable[[], Awaitable[CallResult[T]]]) -> T:

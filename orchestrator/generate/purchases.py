@@ -172,7 +172,8 @@ class Purchases:
             return None
         if isinstance(price, GpuTimePrice):
             return price.worst_case(self._settings.deadline_s)
-        return price.worst_case(input_tokens_upper_bound(request), request.max_tokens, cached=request.cache_prefix)
+        bound = input_tokens_upper_bound(request)
+        return price.worst_case(bound, request.max_tokens, cached=request.cache_prefix, batch=batch)
 
     def lane(self, request: GenerationRequest) -> Lane:
         """What requests to this one's model share."""

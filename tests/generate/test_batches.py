@@ -229,3 +229,43 @@ def test_the_budget_holds_for_batches() -> None:
 
     d = desk(main, books=Books(Decimal("0.01")))
     assert Decimal("0.005") < d.books.settled <= Decimal("0.01")
+
+
+def test_batches_that_a_stopped_sweep_leaves_can_still_be_cancelled() -> None:
+    """Ctrl-C stops first and asks afterwards; what was done by then is the next driver's to fetch."""
+
+    async def main() -> None:
+        d = Desk()
+        tasks = [asyncio.create_task(d.ask(n)) for n in range(6)]
+        await asyncio.sleep(20)
+        d.service.stop()
+        await d.service.drain()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(result, GenerationStopped) for result in results)
+        assert d.service.open_batches == {"batch_0": 6}
+        await d.service.cancel_batches()
+        assert d.sender.batches["batch_0"].cancelled is not None
+        await d.service.close()
+        assert list(d.books.batches) == ["batch_0"]
+        later = Desk(sender=d.sender, books=d.books)
+        again = await later.ask_all(6)
+        assert all(isinstance(reply, Reply) for reply in again)
+        assert len(d.sender.batches["batch_1"].entries) == 3, "only what was cancelled is bought anew"
+        await later.service.close()
+
+    run(main())
+
+
+def test_half_the_price_is_half_the_reservation() -> None:
+    async def main(d: Desk) -> None:
+        worst = PRICE.worst_case(10_000, 100)
+        assert PRICE.worst_case(10_000, 100, batch=True) == worst / 2
+        asked = asyncio.create_task(d.ask(0))
+        await asyncio.sleep(20)
+        ((_, reserved),) = d.books.open.values()
+        assert reserved == d.service.worst_usd(REQUEST)
+        whole = GenerationService([Route("anthropic", d.sender, {MODEL: PRICE})], d.books, d.books)
+        assert reserved * 2 == whole.worst_usd(REQUEST)
+        await asked
+
+    desk(main)
