@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.config.errors import ConfigError, did_you_mean, show
 from orchestrator.config.schema import Config
+from orchestrator.core.uris import without_password
 
 __all__ = ["SUITE_NEEDS_PATH", "check_secrets", "check_together", "check_values", "value_of"]
 
@@ -148,8 +149,8 @@ def check_values(config: Config) -> None:
         scheme, colon, _ = config.tracking.uri.partition(":")
         if not colon or scheme.partition("+")[0] not in _TRACKING_SCHEMES:
             raise ConfigError(
-                f"tracking.uri={show(config.tracking.uri)} must start with sqlite:///, http:// or https:// "
-                f"(or {', '.join(_TRACKING_SCHEMES[1:4])}, file, databricks)"
+                f"tracking.uri={show(without_password(config.tracking.uri))} must start with sqlite:///, http:// "
+                f"or https:// (or {', '.join(_TRACKING_SCHEMES[1:4])}, file, databricks)"
             )
         if scheme.startswith("http") and "@" in urlsplit(config.tracking.uri).netloc:
             raise ConfigError(
@@ -160,6 +161,11 @@ def check_values(config: Config) -> None:
         raise ConfigError(
             f"run.results_uri={show(config.run.results_uri)} must be a URI such as s3://bucket/path or "
             "file:///path; run.dir takes a plain folder"
+        )
+    if config.run.results_uri is not None and without_password(config.run.results_uri) != config.run.results_uri:
+        raise ConfigError(
+            "run.results_uri holds a password, and configurations are written to files: set the store's own "
+            "variables in the environment instead (AWS_ACCESS_KEY_ID and so on)"
         )
     if config.model.base_url is not None and not config.model.base_url.startswith(("http://", "https://")):
         raise ConfigError(f"model.base_url={show(config.model.base_url)} must start with http:// or https://")

@@ -15,7 +15,7 @@ from orchestrator.cluster.session import ClusterError, ClusterSettings, start_ra
 from orchestrator.driver.placement import card_notes, place
 from orchestrator.driver.tracking import Tracking
 from orchestrator.plan.model import Plan
-from orchestrator.track.mlflow_tracker import TrackingUnreachable
+from orchestrator.track.mlflow_store import TrackingUnreachable
 
 __all__ = ["check_cluster", "cluster_settings", "preflight_only"]
 

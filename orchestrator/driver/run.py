@@ -40,9 +40,9 @@ from orchestrator.journal.cache import ReplyCache
 from orchestrator.journal.store import Journal, JournalBusy, JournalError
 from orchestrator.ledger import Ledger
 from orchestrator.plan.model import Plan
-from orchestrator.report import terminal_table, write_report
+from orchestrator.report import conclusions, terminal_table, write_report
 from orchestrator.track.display import Display
-from orchestrator.track.mlflow_tracker import TrackingUnreachable
+from orchestrator.track.mlflow_store import TrackingUnreachable
 from orchestrator.track.progress import CellProgress, Progress
 
 __all__ = ["BUDGET", "DONE", "FAILED", "INTERRUPTED", "run_plan"]
@@ -65,6 +65,9 @@ EXPECTED: Final = (
 
 SLOT_WINDOW: Final = 4
 """Trials under way for each slot, beyond those that wait for the model."""
+
+TRACKING_QUIET_S: Final = 1.0
+"""How long the tracking server may take to answer before the run says that it waits for it."""
 
 STATUS: Final = {DONE: "done", FAILED: "failed", BUDGET: "budget", INTERRUPTED: "interrupted"}
 
@@ -93,6 +96,7 @@ class _Run:
         self.console = console
         self.progress = Progress(cells=[], money=lambda: (0.0, 0.0))
         self.tracking = Tracking(plan)
+        self.progress.notice = self.tracking.notice
         self.generation = Generation(plan)
         self.regrade: Regrade | None = None
         self.record: dict[str, Any] = {}
@@ -108,7 +112,7 @@ class _Run:
         if plan.regrade is not None:
             self.regrade = await asyncio.to_thread(Regrade, plan.regrade)
         await asyncio.to_thread(check_local_servers, plan)
-        await asyncio.to_thread(self.tracking.check)
+        await self._check_tracking()
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(self._signals())
             plan.run_dir.mkdir(parents=True, exist_ok=True)
@@ -124,6 +128,14 @@ class _Run:
                     raise
                 self._say_how_to_resume()
                 return INTERRUPTED
+
+    async def _check_tracking(self) -> None:
+        """Find out before anything is spent whether MLflow can be written."""
+        checking = asyncio.create_task(asyncio.to_thread(self.tracking.check))
+        _, waiting = await asyncio.wait({checking}, timeout=TRACKING_QUIET_S)
+        if waiting:
+            self.console.print("waiting for the tracking server", highlight=False)
+        await checking
 
     async def _work(self, stack: contextlib.AsyncExitStack, journal: Journal) -> int:
         progress = self.progress
@@ -180,9 +192,12 @@ class _Run:
         for pool in pools.values():
             await pool.ready()
         self._watch_nodes(stack, pools, placement)
-        stack.push_async_callback(self.tracking.close)
+        stack.push_async_callback(self._leave_tracking)
         await self.tracking.open(journal, self.record)
         return pools
+
+    async def _leave_tracking(self) -> None:
+        await self.tracking.close(status="KILLED" if self.interrupts else "FAILED")
 
     async def _join(self) -> Placement:
         """Start or join Ray and find room for every cell; from here on the plan is the one that fits."""
@@ -254,9 +269,10 @@ class _Run:
                 pool.stop()
 
         slots = sum(pool.size for pool in pools.values())
-        # Enough trials that every request and every slot can be busy, and as many again on the way. A batch takes
-        # hours whatever its size, so there everything that can be asked is asked at once.
-        window = plan.config.generate.in_flight + 4 * slots + 16
+        # Enough trials that every request and every slot can be busy while as many programs again are queued (a
+        # queue that runs dry before the next replies come is idle slots). A batch takes hours whatever its size, so
+        # there everything that can be asked is asked at once.
+        window = 2 * plan.config.generate.in_flight + SLOT_WINDOW * slots + 16
         if plan.config.generate.mode == "batch":
             window = max(window, plan.trial_count)
         self.scheduler = Scheduler(
@@ -283,6 +299,7 @@ class _Run:
             cancel = await display.ask(f"{count} batch(es) are open at the provider. Cancel them there?")
         if cancel:
             await self.generation.cancel_batches()
+            display.say(f"{count} batch(es) were cancelled at the provider; resuming fetches what they had done")
         else:
             display.say(f"{count} batch(es) go on at the provider; resuming picks them up")
 
@@ -297,7 +314,8 @@ class _Run:
         )
         await asyncio.to_thread(write_report, [plan.run_dir], plan.run_dir / "report.html")
         files = [plan.run_dir / name for name in FILES]
-        status = {DONE: "FINISHED", INTERRUPTED: "KILLED"}.get(self._code(), "FAILED")
+        # A budget that ends a sweep does what it was set for; the tag `status` tells it from a sweep that is done.
+        status = {DONE: "FINISHED", BUDGET: "FINISHED", INTERRUPTED: "KILLED"}.get(self._code(), "FAILED")
         await self.tracking.finish(summary, files, status=status, isolation=isolation)
         return summary
 
@@ -306,6 +324,8 @@ class _Run:
     def _conclude(self, summary: Summary) -> int:
         console, code = self.console, self._code()
         console.print(terminal_table(summary))
+        for line in conclusions(self.plan.run_dir):
+            console.print(line, style="bold", highlight=False, markup=False, soft_wrap=True)
         if self.scheduler is not None and (failure := self.scheduler.failure) is not None:
             if not isinstance(failure, EXPECTED):
                 raise failure

@@ -13,21 +13,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from orchestrator.core.summary import Summary
+from orchestrator.core.uris import without_password
 from orchestrator.journal.store import Journal
 from orchestrator.plan.model import Plan
 from orchestrator.report import Run, load_run, main_plots_png
 from orchestrator.track.cards import Cards
 from orchestrator.track.description import cell_description, sweep_description, trials_table
 from orchestrator.track.metrics import LIVE, cell_metrics, progress_metrics, sweep_progress_metrics
+from orchestrator.track.mlflow_store import artifact_root, check_reachable, default_uri, usable_uri
 from orchestrator.track.mlflow_traces import TraceWriter
-from orchestrator.track.mlflow_tracker import (
-    Dataset,
-    TrackedCell,
-    TrackedSweep,
-    Tracker,
-    check_reachable,
-    default_uri,
-)
+from orchestrator.track.mlflow_tracker import AT_END_S, Dataset, TrackedCell, TrackedSweep, Tracker
 from orchestrator.track.progress import Progress
 from orchestrator.track.traces import STEP_COLUMNS, TokenRates, Trace, TrialKey, build_trace, choose_trials
 
@@ -51,13 +46,14 @@ class Tracking:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._config = plan.config.tracking
-        self.uri = self._config.uri or default_uri(Path.cwd())
+        self.uri = usable_uri(self._config.uri) if self._config.uri else default_uri(Path.cwd())
         self._tracker: Tracker | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._progress: Progress | None = None
         self._record: Mapping[str, Any] = {}
         self.failure: str | None = None
         """One sentence when something could not be written."""
+        self._ending = False
 
     @property
     def enabled(self) -> bool:
@@ -72,14 +68,23 @@ class Tracking:
     @property
     def how_to_look(self) -> str:
         """The command or the address that shows what was written."""
-        if self.uri.startswith("http"):
-            return f"mlflow: {self.uri}"
-        return f"mlflow ui --backend-store-uri {self.uri}"
+        shown = without_password(self.uri)
+        return f"mlflow: {shown}" if shown.startswith("http") else f"mlflow ui --backend-store-uri {shown}"
 
     def check(self) -> None:
         """Raises :class:`TrackingUnreachable` before anything is spent."""
         if self.enabled:
             check_reachable(self.uri)
+
+    def notice(self) -> str:
+        """What to show while the tracking server is away, or while the end of a run waits for it; else empty."""
+        tracker = self._tracker
+        if tracker is None or not (tracker.away or self._ending):
+            return ""
+        left = f"{tracker.pending} writes left"
+        if tracker.away and self._ending:
+            return f"waiting for the tracking server, at most {AT_END_S / 60:.0f} minutes ({left})"
+        return f"waiting for the tracking server ({left})" if tracker.away else f"writing to MLflow ({left})"
 
     async def open(self, journal: Journal, record: Mapping[str, Any]) -> None:
         """Create the runs, or take up those of the sweep that is resumed."""
@@ -88,10 +93,8 @@ class Tracking:
         self._record = record
         loop = asyncio.get_running_loop()
         known = await journal.meta(RUNS_KEY)
-        local = self.uri.startswith("sqlite:")
-        root = Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts" if local else None
         name = self._config.experiment or str(record["sweep"])
-        self._tracker = Tracker(self.uri, name, artifact_root=root)
+        self._tracker = Tracker(self.uri, name, artifact_root=artifact_root(self.uri))
 
         def remember(runs: dict[str, Any]) -> None:
             asyncio.run_coroutine_threadsafe(journal.put_meta(RUNS_KEY, runs), loop)
@@ -114,6 +117,7 @@ class Tracking:
         if self._tracker is None:
             return
         tracker = self._tracker
+        self._ending = True
         if self._watcher is not None:
             self._watcher.cancel()
         # After the last point of progress also where that was made within the same second.
@@ -126,7 +130,10 @@ class Tracking:
             tracker.metrics(cell.id, {name: final[name] for name in final if name not in LIVE})
             tracker.tags(cell.id, {"mlflow.note.content": cell_description(cell)})
         ended = {"isolation": isolation, "status": str(self._record.get("status", status.lower()))}
-        ended |= {"synthetic": str(summary.synthetic).lower(), "mlflow.note.content": sweep_description(summary)}
+        ended |= {
+            "synthetic": str(summary.synthetic).lower(),
+            "mlflow.note.content": sweep_description(summary, ended["status"]),
+        }
         tracker.tags(None, ended)
         tracker.artifacts([file for file in files if file.exists()])
         with TemporaryDirectory() as folder:
@@ -135,12 +142,12 @@ class Tracking:
             self.failure = await asyncio.to_thread(tracker.close) or trouble
         self._tracker = None
 
-    async def close(self) -> None:
-        """Leave without final figures (the run failed); what is written already stays."""
+    async def close(self, *, status: str = "FAILED") -> None:
+        """Leave without final figures (the run failed or was interrupted); what is written already stays."""
         if self._watcher is not None:
             self._watcher.cancel()
         if self._tracker is not None:
-            self._tracker.finish(status="FAILED")
+            self._tracker.finish(status=status)
             await asyncio.to_thread(self._tracker.close, wait_s=5.0)
             self._tracker = None
 

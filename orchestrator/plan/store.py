@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from orchestrator.config.compose import config_from_plain
 from orchestrator.config.errors import ConfigError
+from orchestrator.config.schema import Config
 from orchestrator.core.problems import Suite
+from orchestrator.core.uris import without_password
 from orchestrator.plan.folders import PLAN_FILE
 from orchestrator.plan.model import Cell, Plan
 from orchestrator.plan.suites import SuiteShelf
@@ -23,13 +25,14 @@ _VERSION: Final = 1
 
 
 def plan_as_plain(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON data: what ``plan.json`` holds."""
+    """The plan as JSON data: what ``plan.json`` holds. Passwords of addresses are hidden in it."""
+    words = [without_password(word) for word in plan.command]
     return {
         "version": _VERSION,
         "name": plan.name,
         "digest": plan.digest,
-        "command": shlex.join(["python", "-m", "orchestrator", *plan.command]),
-        "words": list(plan.command),
+        "command": shlex.join(["python", "-m", "orchestrator", *words]),
+        "words": words,
         "notes": list(plan.notes),
         "regrade": None if plan.regrade is None else str(plan.regrade),
         "trials": plan.trial_count,
@@ -38,7 +41,7 @@ def plan_as_plain(plan: Plan) -> dict[str, Any]:
             key: {"name": suite.name, "problems": len(suite.problems)} for key, suite in sorted(plan.suites.items())
         },
         "cells": [_cell_as_plain(cell) for cell in plan.cells],
-        "config": dataclasses.asdict(plan.config),
+        "config": _config_as_plain(plan.config),
     }
 
 
@@ -52,7 +55,7 @@ def write_plan(plan: Plan, folder: Path) -> None:
 
     (folder / PLAN_FILE).write_text(json.dumps(plan_as_plain(plan), indent=1) + "\n", encoding="utf-8")
     heading = "# The configuration that all cells share; each cell's own stands in plan.json.\n"
-    text = OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(plan.config)))
+    text = OmegaConf.to_yaml(OmegaConf.create(_config_as_plain(plan.config)))
     (folder / CONFIG_FILE).write_text(heading + text, encoding="utf-8")
 
 
@@ -121,8 +124,16 @@ def _cell_as_plain(cell: Cell) -> dict[str, Any]:
         "problems": list(cell.problems),
         "sample_counts": list(cell.sample_counts),
         "answers_digest": cell.answers_digest,
-        "config": dataclasses.asdict(cell.config),
+        "config": _config_as_plain(cell.config),
     }
+
+
+def _config_as_plain(config: Config) -> dict[str, Any]:
+    plain = dataclasses.asdict(config)
+    # A database's address holds its password, and a run's files are shown around.
+    if config.tracking.uri is not None:
+        plain["tracking"]["uri"] = without_password(config.tracking.uri)
+    return plain
 
 
 def _cell_from_plain(plain: Mapping[str, Any]) -> Cell:

@@ -5,10 +5,20 @@ treated as hostile: it is shown as text and never as markup, code or terminal co
 """
 
 from orchestrator.report.claims import terminal_claims
+from orchestrator.report.conclusions import conclusions
 from orchestrator.report.errors import ReportError
 from orchestrator.report.load import Run, load_run
 from orchestrator.report.page import write_report
 from orchestrator.report.png import main_plots_png
 from orchestrator.report.table import terminal_table
 
-__all__ = ["ReportError", "Run", "load_run", "main_plots_png", "terminal_claims", "terminal_table", "write_report"]
+__all__ = [
+    "ReportError",
+    "Run",
+    "conclusions",
+    "load_run",
+    "main_plots_png",
+    "terminal_claims",
+    "terminal_table",
+    "write_report",
+]

@@ -16,8 +16,9 @@ from orchestrator.report.charts import difference_chart, rate_chart, turn_chart,
 from orchestrator.report.charts_headline import headline_chart, headlines
 from orchestrator.report.charts_money import month_chart, pareto_chart
 from orchestrator.report.charts_roofline import roofline_chart
-from orchestrator.report.charts_running import distribution_charts, timeline_charts
+from orchestrator.report.charts_running import distribution_charts
 from orchestrator.report.charts_speed import speed_charts, speed_turn_chart
+from orchestrator.report.charts_timeline import timeline_charts
 from orchestrator.report.errors import ReportError
 from orchestrator.report.failures import browser_data
 from orchestrator.report.figure import Chart

@@ -21,9 +21,23 @@ MOST_TRIALS: Final = 5_000
 SYNTHETIC: Final = "**SYNTHETIC: no model was called. These figures are a rehearsal's and say nothing of a model.**"
 
 
-def sweep_description(summary: Summary) -> str:
-    """Markdown for the parent run: one line a cell, then the notes."""
+ENDED: Final = {
+    "budget": "The budget ended this sweep",
+    "interrupted": "This sweep was interrupted",
+    "failed": "This sweep failed",
+}
+"""By a run's status, where it ended before its plan did."""
+
+
+def sweep_description(summary: Summary, status: str = "done") -> str:
+    """Markdown for the parent run: how it ended if not as planned, one line a cell, then the notes."""
     lines = [SYNTHETIC, ""] if summary.synthetic else []
+    if status in ENDED:
+        missing, planned = (sum(getattr(cell, name) for cell in summary.cells) for name in ("not_run", "planned"))
+        lines += [
+            f"**{ENDED[status]}: {missing} of {planned} trials were not run** (`resume=` goes on with them).",
+            "",
+        ]
     lines += [
         "| cell | pass@1 | 95% | graded | $ per solved | median s |",
         "|---|---|---|---|---|---|",

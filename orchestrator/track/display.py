@@ -80,8 +80,9 @@ class Display:
     def line(self) -> str:
         """Everything in one line."""
         progress = self._progress
-        if progress.message and not progress.done:
-            return f"[{duration(progress.elapsed_s)}] {progress.message}"
+        said = " · ".join(part for part in (progress.message, progress.notice()) if part)
+        if said and not progress.done:
+            return f"[{duration(progress.elapsed_s)}] {said}"
         cells = ", ".join(
             f"{cell.id} {cell.done}/{cell.planned}" + (f" {cell.pass_rate:.0%}" if cell.graded else "")
             for cell in progress.cells
@@ -90,7 +91,7 @@ class Display:
         left = progress.remaining_s
         eta = f", about {duration(left)} to go" if left is not None and progress.done < progress.planned else ""
         money = f" ${settled:.4f}" + (f" (+${promised:.4f} promised)" if promised else "")
-        note = f" {progress.message}" if progress.message else ""
+        note = f" {said}" if said else ""
         return f"[{duration(progress.elapsed_s)}] {cells}{money}{eta}{note}"
 
     def render(self) -> Group:
@@ -133,8 +134,7 @@ class Display:
         if left is not None:
             parts.append(f"about {duration(left)} to go")
         parts.append(f"spent ${settled:.4f}" + (f", promised ${promised:.4f}" if promised else ""))
-        if progress.message:
-            parts.append(progress.message)
+        parts += [part for part in (progress.message, progress.notice()) if part]
         return Text(" · ".join(parts), style="dim")
 
 

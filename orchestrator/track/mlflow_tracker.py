@@ -6,10 +6,8 @@ tried again until it goes through or the time allowed at the end is over.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import os
 import queue
 import threading
 import time
@@ -17,20 +15,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+
+from orchestrator.core.uris import without_password
+from orchestrator.track.mlflow_store import make_local_store, one_line, quieten, status_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 __all__ = [
+    "AT_END_S",
     "Dataset",
     "TrackedCell",
     "TrackedSweep",
     "Tracker",
-    "TrackingUnreachable",
-    "check_reachable",
-    "default_uri",
-    "make_local_store",
 ]
 
 MOST_PARAMETERS: Final = 100
@@ -45,10 +42,6 @@ REFUSED: Final = frozenset({400, 401, 403, 404, 501})
 """Status codes of answers that stay the same however often one asks."""
 
 logger = logging.getLogger(__name__)
-
-
-class TrackingUnreachable(Exception):
-    """The tracking server does not answer; found before anything is spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,77 +75,6 @@ class TrackedSweep:
     cells: Sequence[TrackedCell]
 
 
-def default_uri(folder: Path) -> str:
-    """The SQLite store in ``folder``, absolute."""
-    return f"sqlite:///{(folder / 'mlflow.db').absolute()}"
-
-
-def make_local_store(uri: str) -> None:
-    """Create a SQLite store that is not there yet, under another name until it is complete.
-
-    MLflow makes its tables one by one, and a driver that is killed meanwhile would leave a file that no later run
-    can open.
-    """
-    from mlflow import MlflowClient
-
-    path = Path(uri.removeprefix("sqlite:///"))
-    if not uri.startswith("sqlite:///") or path.exists():
-        return
-    for left in path.parent.glob(f"{path.name}.*.new"):
-        # Of a driver that was killed at this point.
-        if not Path("/proc", left.name.split(".")[-2]).exists():
-            left.unlink(missing_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.new")
-    MlflowClient(tracking_uri=f"sqlite:///{partial}").search_experiments(max_results=1)
-    # A link, unlike a rename, never replaces a store that somebody else completed first.
-    with contextlib.suppress(FileExistsError):
-        os.link(partial, path)
-    partial.unlink()
-
-
-def check_reachable(uri: str, *, timeout_s: float = 5.0) -> None:
-    """Ask a tracking server whether it is there and lets this user in.
-
-    Who the user is comes from the environment (``MLFLOW_TRACKING_USERNAME`` and ``MLFLOW_TRACKING_PASSWORD``, or
-    ``MLFLOW_TRACKING_TOKEN``) or from MLflow's own credentials file, never from a configuration.
-
-    Raises:
-        TrackingUnreachable: one sentence with the address and what was wrong.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https"):
-        return
-    import httpx2
-
-    try:
-        answer = httpx2.get(f"{uri.rstrip('/')}/health", timeout=timeout_s)
-    except httpx2.HTTPError as error:
-        raise TrackingUnreachable(
-            f"tracking.uri={uri} does not answer ({error}); start the server or leave the key out for a local file"
-        ) from error
-    if answer.status_code >= 500:
-        raise TrackingUnreachable(f"tracking.uri={uri} answers with status {answer.status_code}; check the server")
-    _check_access(uri)
-
-
-def _check_access(uri: str) -> None:
-    _quieten()
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    try:
-        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
-    except MlflowException as error:
-        if _status(error) not in (401, 403):
-            raise TrackingUnreachable(
-                f"tracking.uri={uri} is no MLflow server that works: {_line(error)}"
-            ) from error
-        raise TrackingUnreachable(
-            f"tracking.uri={uri} refuses the user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or"
-            " MLFLOW_TRACKING_TOKEN, in the environment"
-        ) from error
-
-
 @dataclass(slots=True)
 class _Runs:
     parent: str = ""
@@ -164,8 +86,9 @@ class Tracker:
 
     def __init__(self, uri: str, experiment: str, *, artifact_root: Path | None) -> None:
         """``artifact_root`` is where a local store keeps artifacts; None leaves it to the server."""
-        _quieten()
+        quieten()
         self.uri = uri
+        self._shown = without_password(uri)
         self._experiment = experiment
         self._artifact_root = artifact_root
         self._runs = _Runs()
@@ -173,8 +96,19 @@ class Tracker:
         self._give_up_at: float | None = None
         self._failure: str | None = None
         self._over = False
+        self._away = False
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         self._thread.start()
+
+    @property
+    def away(self) -> bool:
+        """Whether the store did not answer the last time, and what is to be written waits for it."""
+        return self._away
+
+    @property
+    def pending(self) -> int:
+        """About how many writes wait."""
+        return self._queue.qsize()
 
     # -- what the driver says ------------------------------------------------------------------------------
 
@@ -252,23 +186,25 @@ class Tracker:
                         make_local_store(self.uri)
                         client = MlflowClient(tracking_uri=self.uri)
                     work(client)
+                    self._away = False
                     break
                 except Exception as error:  # noqa: BLE001 - any failure of a remote store is tried again
                     refused = _refused(error)
                     late = self._give_up_at is not None and time.monotonic() > self._give_up_at
+                    self._away = not refused
                     if refused or late:
                         # What is refused is left out and the rest goes on; without runs there is no rest.
                         self._over = late or not self._runs.parent
                         self._failure = self._failure or (
-                            f"MLflow at {self.uri} could not be written: {_line(error)}"
+                            f"MLflow at {self._shown} could not be written: {one_line(error)}"
                         )
                         break
                     if pause == FIRST_RETRY_S:
                         logger.warning(
                             "MLflow at %s: %s; the sweep goes on and what is to be written waits,"
                             " at the end for at most %d minutes",
-                            self.uri,
-                            _line(error),
+                            self._shown,
+                            one_line(error),
                             AT_END_S // 60,
                         )
                     time.sleep(pause)
@@ -281,7 +217,7 @@ class Tracker:
         known: Mapping[str, Any] | None,
         remember: Callable[[dict[str, Any]], None],
     ) -> None:
-        if known and known.get("uri") == self.uri and not self._runs.parent:
+        if known and known.get("uri") == self._shown and not self._runs.parent:
             self._runs = _Runs(str(known["parent"]), dict(known["children"]))
             for run in (self._runs.parent, *self._runs.children.values()):
                 client.update_run(run, status="RUNNING")
@@ -300,7 +236,7 @@ class Tracker:
             self._runs.children[cell.id] = child.info.run_id
             self._log_params(client, child.info.run_id, cell.params)
             self._log_dataset(client, child.info.run_id, cell.dataset)
-        remember({"uri": self.uri, "parent": self._runs.parent, "children": self._runs.children})
+        remember({"uri": self._shown, "parent": self._runs.parent, "children": self._runs.children})
 
     def _experiment_id(self, client: MlflowClient) -> str:
         found = client.get_experiment_by_name(self._experiment)
@@ -357,26 +293,12 @@ class Tracker:
         client.log_inputs(run, datasets=[DatasetInput(entity, [InputTag("mlflow.data.context", "evaluation")])])
 
 
-def _quieten() -> None:
-    # No figure of a user's sweep goes to anyone but the store that was named.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    # The driver says where to look, once.
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # Retries are ours: MLflow's own block a call for minutes with nothing said.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-
-
-def _status(error: Any) -> int:
-    """The HTTP status of an ``MlflowException``, also where no HTTP was involved."""
-    return int(error.get_http_status_code())
-
-
 def _refused(error: Exception) -> bool:
     """Whether trying again cannot help."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
-        return _status(error) in REFUSED
+        return status_of(error) in REFUSED
     # A page that is no JSON comes from a proxy whose server is away.
     if isinstance(error, json.JSONDecodeError):
         return False
@@ -386,8 +308,3 @@ def _refused(error: Exception) -> bool:
 
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-def _line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__

@@ -62,6 +62,8 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
     message: str = ""
     """What is going on before trials start, or while stopping."""
+    notice: Callable[[], str] = str
+    """What is wrong at the moment, e.g. that the tracking server is away; empty for nothing."""
 
     @property
     def elapsed_s(self) -> float:

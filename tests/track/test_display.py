@@ -60,5 +60,21 @@ def test_without_a_terminal_it_prints_lines() -> None:
     assert "hybrid-sonnet 4/4 67%" in last
 
 
+def test_a_tracking_server_that_is_away_is_named() -> None:
+    shown = progress()
+    away = ["waiting for the tracking server (3 writes left)"]
+    shown.notice = lambda: away[0]
+    console = Console(file=io.StringIO(), width=140)
+    display = Display(shown, console, live=False)
+    console.print(display.render())
+    assert "waiting for the tracking server (3 writes left)" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert display.line().endswith(" waiting for the tracking server (3 writes left)")
+    shown.cells.clear()
+    shown.message = "starting Ray"
+    assert display.line().endswith("] starting Ray · waiting for the tracking server (3 writes left)")
+    away[0] = ""
+    assert display.line().endswith("] starting Ray")
+
+
 def test_durations() -> None:
     assert [duration(s) for s in (0, 75, 3600 + 61)] == ["0:00", "1:15", "1:01:01"]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.track.mlflow_store import default_uri
 from orchestrator.track.mlflow_traces import TraceWriter
-from orchestrator.track.mlflow_tracker import Dataset, TrackedCell, TrackedSweep, Tracker, default_uri
+from orchestrator.track.mlflow_tracker import Dataset, TrackedCell, TrackedSweep, Tracker
 from orchestrator.track.traces import Trace, build_trace
 from tests.track.test_traces import RATES, STEPS, row
 

@@ -10,15 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.track.mlflow_tracker import (
-    Dataset,
-    TrackedCell,
-    TrackedSweep,
-    Tracker,
-    TrackingUnreachable,
-    check_reachable,
-    default_uri,
-)
+from orchestrator.track.mlflow_store import TrackingUnreachable, check_reachable, default_uri
+from orchestrator.track.mlflow_tracker import Dataset, TrackedCell, TrackedSweep, Tracker
 
 SWEEP = TrackedSweep(
     name="run-1",
@@ -110,10 +103,10 @@ def test_what_could_not_be_written_waits_and_is_written_in_order(tmp_path: Path)
 
     tracker = Tracker(default_uri(tmp_path), "sweep", artifact_root=tmp_path / "mlartifacts")
     tracker.start(SWEEP, known=None, remember=lambda runs: None)
-    tries: list[str] = []
+    tries: list[bool] = []
 
     def away(client: MlflowClient, parent: str, children: Any) -> None:
-        tries.append(parent)
+        tries.append(tracker.away)
         if len(tries) < 3:
             raise ConnectionError("connection refused")
 
@@ -121,7 +114,9 @@ def test_what_could_not_be_written_waits_and_is_written_in_order(tmp_path: Path)
     tracker.metrics("hybrid-sonnet", {"after": 1.0})
     tracker.finish(status="FINISHED")
     assert tracker.close() is None
-    assert len(tries) == 3
+    # It is known to be away from the first failure on, until something goes through.
+    assert tries == [False, True, True]
+    assert not tracker.away
     client = MlflowClient(default_uri(tmp_path))
     experiment = client.get_experiment_by_name("sweep")
     assert experiment is not None
@@ -139,19 +134,3 @@ def test_a_store_that_stays_away_is_given_up_with_one_sentence(tmp_path: Path) -
     failure = tracker.close(wait_s=0.1)
     assert failure is not None
     assert "could not be written: connection refused" in failure
-
-
-def test_a_local_store_appears_complete_or_not_at_all(tmp_path: Path) -> None:
-    from mlflow import MlflowClient
-
-    from orchestrator.track.mlflow_tracker import make_local_store
-
-    # What a driver that was killed while it made the store left behind; no process has this number.
-    (tmp_path / "mlflow.db.99999999.new").write_bytes(b"half")
-    uri = default_uri(tmp_path)
-    make_local_store(uri)
-    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
-    assert MlflowClient(uri).search_experiments()
-    made = (tmp_path / "mlflow.db").stat().st_ino
-    make_local_store(uri)
-    assert (tmp_path / "mlflow.db").stat().st_ino == made

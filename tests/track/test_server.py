@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.track.mlflow_store import TrackingUnreachable, check_reachable
 from orchestrator.track.mlflow_traces import TraceWriter
-from orchestrator.track.mlflow_tracker import Tracker, TrackingUnreachable, check_reachable
+from orchestrator.track.mlflow_tracker import Tracker
 from tests.track.test_mlflow_traces import SWEEP, traces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
