@@ -19,9 +19,9 @@ class GpuMeasures:
     """The card, as the driver names it."""
     uuid: str
     time_s: float | None = None
-    """Median seconds of one call."""
+    """Seconds of one call: the lower quartile over the rounds, what an empty call costs taken off."""
     time_low_s: float | None = None
-    """Lower end of the 95% bootstrap interval of the median."""
+    """Lower end of the 95% bootstrap interval of that."""
     time_high_s: float | None = None
     reference_time_s: float | None = None
     """The GPU reference, interleaved in the same lease."""

@@ -6,6 +6,7 @@ import argparse
 import json
 import multiprocessing
 import time
+from statistics import median
 from typing import Any
 
 from orchestrator.core.execution import Job, Preparation
@@ -14,7 +15,7 @@ from orchestrator.execute.gpu.executor import GpuExecutor
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
 from scripts.bench.gpu_parts import common
 
-_PROBLEM, _DTYPE, _SCALE, _ROUNDS = "softmax", "fp32", 1 / 64, 15
+_PROBLEM, _DTYPE, _SCALE = "softmax", "fp32", 1.0
 
 
 def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
@@ -39,15 +40,18 @@ def render(parts: list[dict[str, Any]]) -> str:
             f"{numbers['efficiency']:.1%}",
             ", ".join(f"{share:.0%}" for share in numbers["busy"]),
             ", ".join(str(n) for n in numbers["programs"]),
+            f"{numbers['arming_s']:.2f}",
         ]
         for count, numbers in sorted(found.items())
     ]
-    columns = ["cards", "s", "programs/s", "efficiency", "busy or arming, by card", "programs by card"]
+    columns = ["cards", "s", "programs/s", "efficiency", "busy or arming, by card", "programs by card", "arming s"]
     return "\n\n".join(
         [
             "# Scaling over cards",
             f"{parts[0]['line']} {parts[0]['programs']} programs for {_PROBLEM} in {_DTYPE}, each judged on three "
-            f"seeds of every small shape and {_ROUNDS} timed rounds, taken from one queue by an executor a card.",
+            "seeds of every small shape and timed as a sweep does by default (energy apart), taken from one queue "
+            "by an executor a card. The driver makes contexts one at a time, whatever their card: for that the "
+            "cards wait for each other.",
             common.table(columns, rows),
         ]
     )
@@ -91,6 +95,10 @@ def _run(device: str, uuids: list[str], total: int) -> dict[str, Any]:
         "programs_per_s": total / seconds,
         "busy": [_covered(r["spans"], began, began + seconds) / seconds for r in results],
         "programs": [r["programs"] for r in results],
+        "arming_s": median(r["arming_s"] for r in results),
+        "phases_ms": {
+            name: median(r["phases"][name] for r in results) * 1e3 for name in sorted(results[0]["phases"])
+        },
     }
 
 
@@ -100,9 +108,6 @@ def _work(device: str, uuid: str, total: int, shared: tuple[Any, Any, Any]) -> N
         GpuExecutorSettings(
             device=device,
             gpu_uuid=uuid,
-            timing_budget_s=0.05,
-            min_rounds=_ROUNDS,
-            max_rounds=_ROUNDS,
             cpu_reference_limit_s=0.0,
             energy_window_s=0.0,
         )
@@ -125,8 +130,17 @@ def _work(device: str, uuid: str, total: int, shared: tuple[Any, Any, Any]) -> N
             if found.verdict is not Verdict.PASSED:
                 raise RuntimeError(f"a reference was judged {found.verdict}: {found.reason}")
             done += 1
-        spans = [span for kind in executor.session.spans.values() for span in kind]
-        answers.put({"end": time.monotonic(), "programs": done, "spans": spans, "card": common.card_line(executor)})
+        session = executor.session
+        answers.put(
+            {
+                "end": time.monotonic(),
+                "programs": done,
+                "spans": [span for kind in session.spans.values() for span in kind],
+                "arming_s": median(session.arming_s),
+                "phases": {name: median(p.get(name, 0.0) for p in session.phases) for name in session.phases[-1]},
+                "card": common.card_line(executor),
+            }
+        )
     finally:
         executor.close()
 
