@@ -18,6 +18,8 @@ _KEY = 0x686F7374
 """The key under which the corpus makes System V objects."""
 _NAMES = ("orchestrator-hostile", "for-the-next-program")
 """Names of files that the corpus tries to leave, besides those with the run's own mark."""
+_SETTLED_S = 0.5
+"""A number of processes that has not changed for so long will not."""
 _PATIENCE_S = 10.0
 """For ending processes to end: a bound for a failing test, not a measure of speed."""
 
@@ -48,9 +50,18 @@ class Leftovers:
         ready, one too many would not be seen.
         """
         until = time.monotonic() + _PATIENCE_S
+        number, since = -1, time.monotonic()
         while True:
-            left = self._look()
-            if (not left and len(descendants()) == self._processes) or time.monotonic() > until:
+            left, now = self._look(), time.monotonic()
+            if not left and len(descendants()) == self._processes:
+                return left
+            if len(descendants()) != number:
+                number, since = len(descendants()), now
+            elif not left and now > since + _SETTLED_S:
+                # Fewer than there were, and no more on their way: one was counted that was about to end.
+                self._processes = number
+                return left
+            if now > until:
                 return left
             time.sleep(0.005)
 
@@ -114,7 +125,7 @@ def descendants() -> list[int]:
 def _settled_number() -> int:
     """How many descendants there are once that has not changed for half a second."""
     number, since = len(descendants()), time.monotonic()
-    while time.monotonic() < since + 0.5:
+    while time.monotonic() < since + _SETTLED_S:
         time.sleep(0.02)
         now = len(descendants())
         if now != number:
