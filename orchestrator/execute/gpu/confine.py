@@ -56,6 +56,9 @@ class Bounds:
     open_files: int = 4096
     data_bytes: int | None = None
     scratch_bytes: int = 1 << 30
+    tools: bool = False
+    """Room for compute-sanitizer and ncu, whose parts talk to each other: loopback in a network namespace of its
+    own, named sockets, shared memory files. Not in the tier ``bare``, where the network is the machine's."""
 
 
 def card_nodes(minor: int | None) -> list[str]:
@@ -134,6 +137,10 @@ def confine(tier: str, bounds: Bounds) -> None:
     Raises:
         OSError: the kernel refused a part.
     """
+    if bounds.tools:
+        if tier == "bare":
+            raise OSError(errno.EPERM, "these tools need a network namespace of their own")
+        namespaces.loopback_up()
     devices = [*bounds.nodes, *_NODES]
     readable = _readable(bounds)
     if tier == "root":
@@ -164,8 +171,10 @@ def confine(tier: str, bounds: Bounds) -> None:
         rules = landlock.ruleset(
             read=[*readable, "/proc"],
             # The driver names its threads through /proc.
-            write=[bounds.folder, "/proc/self/task"],
+            write=[bounds.folder, "/proc/self/task", *(["/dev/shm"] if bounds.tools and tier == "root" else [])],
             devices=[*devices, "/dev/shm"],
+            sockets=[bounds.folder] if bounds.tools else [],
+            tcp=bounds.tools,
             # A process of its own PID and network namespaces has nobody to signal or call.
             scoped=tier == "bare",
         )
@@ -176,6 +185,7 @@ def confine(tier: str, bounds: Bounds) -> None:
         landlock_abi=landlock.abi(),
         own_pid_namespace=tier != "bare",
         unix_sockets=True,
+        internet_sockets=bounds.tools,
         memory_files=True,
     )
     seccomp.install(seccomp.base_filter(policy))

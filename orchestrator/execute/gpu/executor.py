@@ -13,7 +13,7 @@ from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.gpu import GpuFeedback, GpuMeasures
 from orchestrator.core.problems import GpuTests, Problem
 from orchestrator.core.verdicts import Verdict
-from orchestrator.execute.gpu import findings, rules
+from orchestrator.execute.gpu import findings, rules, tools
 from orchestrator.execute.gpu.cpu_timing import time_cpu_reference
 from orchestrator.execute.gpu.family import FamilyError
 from orchestrator.execute.gpu.follow import Watched
@@ -51,10 +51,13 @@ class GpuExecutor:
         """Start everything and arm the spares.
 
         Raises:
-            FamilyError: the processes could not be started.
+            FamilyError: the processes could not be started, or a tool that is asked for is not there.
             ArmingFailed: no context could be made on the card.
             IsolationMissing: less isolation than required.
         """
+        lacking = tools.missing(settings.tools) if settings.device == "gpu" else ""
+        if lacking:
+            raise FamilyError(lacking)
         self._watch = CardWatch(settings.gpu_uuid) if settings.device == "gpu" else None
         total = self._watch.total_bytes if self._watch is not None else _HOST_MEMORY
         self._allowed = min(total, settings.memory_cap_bytes or total)
@@ -135,7 +138,24 @@ class GpuExecutor:
         measures = None
         if self._watch is not None or watched.found["rounds"]:
             measures = measures_of(watched, self._watch, recording, ceilings)
-        return self._finish(finding, job, watched, measures, time.monotonic() - began)
+        looks = self._look(problem, tests, job, finding) if job.tests == "feedback" and timing else ()
+        return self._finish(finding, job, watched, measures, time.monotonic() - began, looks=looks)
+
+    def _look(self, problem: Problem, tests: GpuTests, job: Job, finding: findings.Finding) -> tuple[str, ...]:
+        """What the tools that were asked for say, after verdict and time are settled."""
+        if not self._settings.tools or self._watch is None:
+            return ()
+        return tools.look(
+            self._session,
+            tests,
+            job.program,
+            problem.public.dialect,
+            tools=self._settings.tools,
+            finding=finding,
+            memory_bytes=self._memory,
+            wall_s=job.limits.wall_s,
+            host_bytes=job.limits.memory_bytes,
+        )
 
     def _finish(
         self,
@@ -144,6 +164,8 @@ class GpuExecutor:
         watched: Watched | None = None,
         measures: GpuMeasures | None = None,
         lease_s: float = 0.0,
+        *,
+        looks: tuple[str, ...] = (),
     ) -> Execution:
         feedback = job.tests == "feedback"
         lines = finding.lines
@@ -162,7 +184,7 @@ class GpuExecutor:
             provisional=finding.verdict is Verdict.TIMEOUT and not job.alone,
             output=watched.output if watched is not None and feedback else "",
             gpu=measures,
-            gpu_feedback=GpuFeedback(finding.phase, lines) if feedback else None,
+            gpu_feedback=GpuFeedback(finding.phase, (*lines, *looks)) if feedback else None,
         )
 
     def _size(self, tests: GpuTests) -> tuple[dict[str, Any], dict[str, Any] | None]:

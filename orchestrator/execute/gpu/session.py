@@ -154,7 +154,7 @@ class Session:
             "burst_s": settings.energy_window_s if self._watch is not None and tests.kind == "scoring" else 0.0,
         }
         worker = self._worker(child)
-        before = Before(self._used(), self._contexts(), self._used_by(worker), worker)
+        before = Before(self.used(), self._contexts(), self._used_by(worker), worker)
         began = time.monotonic()
         source = _memory_file(job.program)
         assert child.line is not None
@@ -212,6 +212,22 @@ class Session:
         self._spares.restock()
         self._spares.settle()
 
+    @property
+    def tier(self) -> str:
+        """The tier of isolation that candidates run in."""
+        assert self._spares is not None
+        return self._spares.tier
+
+    @property
+    def family(self) -> Family:
+        """The zygote and its children, for a further process beside candidates and referee."""
+        return self._family
+
+    def look(self) -> None:
+        """Take note of spares that have become armed."""
+        assert self._spares is not None
+        self._spares.look()
+
     def close(self) -> None:
         """End all processes."""
         self._family.close()
@@ -235,7 +251,7 @@ class Session:
 
     def _start_referee(self) -> Child:
         config = {"device": self._settings.device, "sharing": self._settings.sharing}
-        bounds = self._bounds()
+        bounds = self.bounds()
         # It needs this project's own problems, which candidates must not read.
         bounds |= {"read": [*bounds["read"], *self._family.hidden], "hidden": []}
         child = self._family.spawn("referee", "bare", config, bounds)
@@ -247,13 +263,13 @@ class Session:
 
     def _arm(self) -> Spares:
         """Arm in the strongest tier in which a candidate can be armed."""
-        spares = Spares(self._family, self._settings.spares, {"device": self._settings.device}, self._bounds())
+        spares = Spares(self._family, self._settings.spares, {"device": self._settings.device}, self.bounds())
         last = ArmingFailed("no tier works")
         for tier in TIERS:
             if self._refused[tier]:
                 continue
             spares.tier = tier
-            before = self._used()
+            before = self.used()
             try:
                 spares.restock_one()
                 spares.settle()
@@ -261,13 +277,14 @@ class Session:
                 self._refused[tier] = f"no candidate can be armed: {error}"
                 last = error
                 continue
-            self._context_bytes = max(self._used() - before, 0)
+            self._context_bytes = max(self.used() - before, 0)
             spares.restock()
             spares.settle()
             return spares
         raise last
 
-    def _bounds(self) -> dict[str, Any]:
+    def bounds(self) -> dict[str, Any]:
+        """Where a candidate may go."""
         return {
             "read": self._family.readable,
             "nodes": card_nodes(self._watch.minor if self._watch is not None else None),
@@ -339,7 +356,8 @@ class Session:
         own = max(self._settings.memory_cap_bytes - self._buffer_bytes, 0)
         return min(own / self._watch.total_bytes, 1.0)
 
-    def _used(self) -> int:
+    def used(self) -> int:
+        """Card memory in use, by whomever; 0 without a card."""
         return self._watch.used() if self._watch is not None else 0
 
     def _contexts(self) -> int:

@@ -39,5 +39,7 @@ class GpuExecutorSettings:
     0: not measured."""
     cpu_reference_limit_s: float = 30.0
     """Preparation: the CPU reference is timed for at most this long; 0: not timed."""
+    tools: tuple[str, ...] = ()
+    """``sanitizer`` (compute-sanitizer) and ``ncu``: what looks at a judged program besides, for feedback only."""
     scratch_dir: str | None = None
     """Where scratch folders are made; None: the system's temporary folder."""

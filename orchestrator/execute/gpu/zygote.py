@@ -20,7 +20,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.execute.gpu import candidate, confine, referee, wire
+from orchestrator.execute.gpu import candidate, confine, referee, toolbox, wire
 from orchestrator.execute.gpu.confine import Bounds
 from orchestrator.execute.sandbox import process
 
@@ -185,6 +185,7 @@ def _child(request: dict[str, Any], fds: list[int]) -> None:
             open_files=bounds["open_files"],
             data_bytes=bounds["data_bytes"],
             scratch_bytes=bounds["scratch_bytes"],
+            tools=request["role"] == "tool",
         ),
     )
     sys.argv = ["program"]
@@ -194,6 +195,8 @@ def _child(request: dict[str, Any], fds: list[int]) -> None:
             stream.reconfigure(line_buffering=True)
     if request["role"] == "referee":
         referee.serve(sockets[0], request["config"])
+    elif request["role"] == "tool":
+        toolbox.serve(sockets[0], request["config"])
     else:
         candidate.serve(sockets[0], sockets[1], request["config"], confine.seal)
 

@@ -67,6 +67,7 @@ def ruleset(
     write: Iterable[str] = (),
     devices: Iterable[str] = (),
     listed: Iterable[str] = (),
+    sockets: Iterable[str] = (),
     tcp: bool = False,
     scoped: bool = True,
     version: int | None = None,
@@ -78,6 +79,7 @@ def ruleset(
         write: scratch folders, where files, folders, links and pipes may be made.
         devices: device nodes (or folders of them) that may be opened and get ioctls.
         listed: folders whose names may be listed, with those beneath, and nothing more.
+        sockets: scratch folders where named sockets may be made besides.
         tcp: leave TCP bind and connect alone; otherwise they are refused (ABI 4 on).
         scoped: keep signals and abstract sockets inside the domain (ABI 6 on).
         version: the ABI to use; None asks the kernel.
@@ -98,6 +100,7 @@ def ruleset(
             (write, ~_NEVER_IN_SCRATCH),
             (devices, _DEVICE),
             (listed, Access.READ_DIR),
+            (sockets, Access.MAKE_SOCK),
         ):
             for path in paths:
                 _add(fd, path, handled & access)

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
+import socket
+import struct
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -26,6 +29,7 @@ __all__ = [
     "UTS",
     "Root",
     "enter",
+    "loopback_up",
     "mount",
     "private_root",
     "refused",
@@ -43,6 +47,7 @@ _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 32, 4096, 16384, 1 << 18
 _MS_NOATIME, _MS_NODIRATIME, _MS_RELATIME = 1024, 2048, 1 << 21
 _MNT_DETACH: Final = 2
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 # Flags of statvfs(3) that a user namespace may not take off a mount, and the mount flags that keep them.
 _LOCKED: Final = (
     (2, _MS_NOSUID),
@@ -165,6 +170,16 @@ def private_root(root: Root) -> None:
         raise OSError(code, f"umount: {os.strerror(code)}")
     os.chdir("/")
     mount(None, "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+
+
+def loopback_up() -> None:
+    """Switch on the loopback interface of this network namespace. Must run inside :func:`enter`.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+        fcntl.ioctl(line, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
 
 
 def _map(pid: int, uid: int, gid: int) -> None:

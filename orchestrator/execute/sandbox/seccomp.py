@@ -49,6 +49,7 @@ _PR_SET_SECCOMP: Final = 22
 _MODE_FILTER: Final = 2
 
 _AF_UNIX: Final = 1
+_AF_INET: Final = 2
 _CLONE_NAMESPACES: Final = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 _CLONE_NEWPID: Final = 0x20000000
@@ -98,6 +99,8 @@ class SyscallPolicy(NamedTuple):
     """The zygote forks each child into a PID namespace of its own; children may not."""
     unix_sockets: bool = False
     """``socket``, ``bind``, ``connect`` for AF_UNIX (libcuda opens one)."""
+    internet_sockets: bool = False
+    """``socket`` for AF_INET too: only ever in a network namespace that leads nowhere. Needs ``unix_sockets``."""
     memory_files: bool = False
     """``memfd_create`` (CUDA; its files may be executable memory)."""
     processes: bool = True
@@ -200,7 +203,8 @@ def base_filter(policy: SyscallPolicy, machine: str | None = None) -> bytes:
     """Return the filter for the zygote: all that neither it (once started) nor a candidate needs."""
     rules = FilterBuilder(machine)
     if policy.unix_sockets:
-        rules.allow_only("socket", 0, [_AF_UNIX], errno.EACCES)
+        families = [_AF_UNIX, _AF_INET] if policy.internet_sockets else [_AF_UNIX]
+        rules.allow_only("socket", 0, families, errno.EACCES)
     else:
         rules.deny(["socket", "connect", "bind", "listen", "accept", "accept4"], errno.EACCES)
     rules.allow_only("socketpair", 0, [_AF_UNIX], errno.EAFNOSUPPORT)
