@@ -7,7 +7,7 @@ import time
 from orchestrator.core.generation import Reply
 from orchestrator.generate.attempts import AttemptResult, FailureKind
 from orchestrator.generate.batches import BatchDesk, BatchSettings, BatchUnreachable, Ticket
-from orchestrator.generate.purchases import GenerationFailed, Lane, Purchases, Step, too_long
+from orchestrator.generate.purchases import GenerationFailed, Lane, Purchases, RequestRefused, Step, too_long
 from orchestrator.generate.rehearsal.draws import RequestId
 
 __all__ = ["BatchPurchases"]
@@ -53,10 +53,11 @@ class BatchPurchases:
                     return await self._keep(lane, step, ticket, reservation, AttemptResult(reply, None))
                 assert failure is not None
                 ticket = None
-                self._purchases.raise_if_fatal(failure)
+                if step.part == 0 or failure.kind is not FailureKind.INVALID:
+                    self._purchases.raise_if_fatal(failure)
                 retries += 1
                 if not outcome.again:
-                    raise GenerationFailed(failure.line())
+                    raise RequestRefused(failure.line())
                 self._purchases.count_retry(failure, retries)
         finally:
             if reservation is not None and (ticket is None or not ticket.sent):

@@ -26,6 +26,7 @@ __all__ = [
     "GenerationFailed",
     "Lane",
     "Purchases",
+    "RequestRefused",
     "Route",
     "ServiceSettings",
     "ServiceStats",
@@ -55,6 +56,10 @@ class GenerationFailed(Exception):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class RequestRefused(GenerationFailed):
+    """The API refuses this very request: asking again would not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +225,10 @@ class Purchases:
                     await self._reserver.abandon(reservation)
                     reservation = None
                 sent = False
-                self.raise_if_fatal(failure)
+                # What is asked after a reply (a larger cap, the rest of a pause) may be refused for itself: only
+                # refusals of first requests speak of all.
+                if step.part == 0 or failure.kind is not FailureKind.INVALID:
+                    self.raise_if_fatal(failure)
                 retries += 1
                 await self._back_off(failure, retries)
         finally:
@@ -349,7 +357,7 @@ class Purchases:
             GenerationStopped: the sweep is stopping.
         """
         if failure.kind not in _RETRIED:
-            raise GenerationFailed(failure.line())
+            raise RequestRefused(failure.line())
         self.count_retry(failure, retries)
         if failure.kind is FailureKind.RATE_LIMITED:
             # The limiter holds everybody back until the server's time has come.

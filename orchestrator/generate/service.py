@@ -20,6 +20,7 @@ from orchestrator.generate.purchases import (
     CONTEXT_EXCEEDED,
     GenerationFailed,
     Purchases,
+    RequestRefused,
     Route,
     ServiceSettings,
     ServiceStats,
@@ -64,6 +65,8 @@ class GenerationService:
             None if self._settings.batch is None else BatchPurchases(self._purchases, self._settings.batch)
         )
         self._buying: dict[str, asyncio.Task[Reply]] = {}
+        self._longest: dict[tuple[str, str], int] = {}
+        """Longest reply by provider and model, where the provider says."""
 
     @property
     def stats(self) -> ServiceStats:
@@ -105,17 +108,20 @@ class GenerationService:
         reply = await self._buy_once(step)
         parts = [reply]
         text = reply.text
-        while reply.stop_reason == "pause_turn" and len(parts) <= _MOST_CONTINUATIONS:
-            so_far = (*step.request.messages, Message("assistant", reply.text))
-            step = _next(step, replace(step.request, messages=so_far))
+        # The API takes no assistant's message that is empty or ends with white space, so there is nothing to go on
+        # from in the one, and the other goes without its end.
+        while reply.stop_reason == "pause_turn" and reply.text.strip() and len(parts) <= _MOST_CONTINUATIONS:
+            said = reply.text.rstrip()
+            text = text.rstrip()
+            step = _next(step, replace(step.request, messages=(*step.request.messages, Message("assistant", said))))
             reply = await self._buy_once(step)
             parts.append(reply)
             text += reply.text
-        if reply.stop_reason == "max_tokens" and self._settings.enlarge > 1:
-            larger = replace(step.request, max_tokens=int(step.request.max_tokens * self._settings.enlarge))
+        larger = self._enlarged(step.request)
+        if reply.stop_reason == "max_tokens" and larger is not None:
             try:
                 reply = await self._buy_once(_next(step, larger))
-            except BudgetExhausted:
+            except (BudgetExhausted, RequestRefused):
                 # The cut reply is paid for and stands.
                 return _joined(parts, text)
             parts.append(reply)
@@ -142,6 +148,8 @@ class GenerationService:
         result = await self._routes[provider].sender.probe(model)
         failure = result.failure
         if result.value is not None:
+            if result.value.max_tokens is not None:
+                self._longest[provider, model] = result.value.max_tokens
             failure = _unfit(result.value, model, effort, thinking, max_tokens)
         if failure is None:
             return
@@ -204,6 +212,14 @@ class GenerationService:
         await self.drain()
         for route in self._routes.values():
             await route.sender.close()
+
+    def _enlarged(self, request: GenerationRequest) -> GenerationRequest | None:
+        """The request with a larger cap on its reply; None where that is not wanted or the model writes no more."""
+        wanted = int(request.max_tokens * self._settings.enlarge)
+        longest = self._longest.get((request.provider, request.model))
+        if longest is not None:
+            wanted = min(wanted, longest)
+        return replace(request, max_tokens=wanted) if wanted > request.max_tokens else None
 
     async def _buy_once(self, step: Step) -> Reply:
         task = self._buying.get(step.key)

@@ -250,8 +250,41 @@ def test_a_pause_is_continued() -> None:
         reply = await b.ask()
         assert (reply.text, reply.usage) == ("one two", Usage(20, 40))
 
-    b = bench(main, scripted(said("one ", "pause_turn"), said("two")))
-    assert b.sender.attempts[1].request.messages[-1] == Message("assistant", "one ")
+    # The API takes no assistant's message that ends with white space.
+    b = bench(main, scripted(said("one \n", "pause_turn"), said(" two")))
+    assert b.sender.attempts[1].request.messages[-1] == Message("assistant", "one")
+
+
+def test_a_pause_before_the_first_word_is_not_sent_back() -> None:
+    async def main(b: Bench) -> None:
+        assert (await b.ask()).stop_reason == "pause_turn"
+
+    assert len(bench(main, scripted(said("\n", "pause_turn"))).sender.attempts) == 1
+
+
+def test_a_larger_cap_that_is_refused_leaves_the_cut_reply() -> None:
+    """However many ask: a refusal of what comes after a reply says nothing of the next first request."""
+    cut, refusal = said("wh", "max_tokens"), fail(FailureKind.INVALID, status=400, message="max_tokens: 200 > 150")
+
+    async def main(b: Bench) -> None:
+        replies = await asyncio.gather(*(b.ask(sample=n) for n in range(12)))
+        assert {(reply.text, reply.stop_reason) for reply in replies} == {("wh", "max_tokens")}
+
+    bench(main, lambda attempt, number: cut if attempt.request.max_tokens == 100 else refusal)
+
+
+@pytest.mark.parametrize(("longest", "caps"), [(100, [100]), (150, [100, 150]), (None, [100, 200])])
+def test_a_larger_cap_stays_within_what_the_model_writes(longest: int | None, caps: list[int]) -> None:
+    async def main(b: Bench) -> None:
+        async def probe(model: str) -> CallResult[ModelFacts]:
+            return CallResult(ModelFacts(max_tokens=longest))
+
+        b.sender.probe = probe  # type: ignore[method-assign]
+        await b.service.check("anthropic", MODEL)
+        await b.ask()
+
+    b = bench(main, lambda attempt, number: said("wh", "max_tokens"))
+    assert [attempt.request.max_tokens for attempt in b.sender.attempts] == caps
 
 
 def test_the_budget_is_never_exceeded_and_the_rest_is_not_run() -> None:
