@@ -131,6 +131,8 @@ def compare(driver: NodeFacts, reports: Sequence[NodeReport], *, isolation: str,
             found.append(Finding(True, f"{name}: {free:.0f} MiB of scratch space; programs need 256 MiB"))
         if facts.isolation is not None and facts.isolation_level < least:
             found.append(Finding(True, f"{name}: isolation.require={isolation}, but it gives: {facts.isolation}"))
+        if facts.lacking_tools:
+            found.append(Finding(True, f"{name}: {facts.lacking_tools}"))
     found += _generating(reports, needs_key)
     return sorted(found, key=lambda finding: not finding.stops)
 

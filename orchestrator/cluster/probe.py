@@ -36,6 +36,8 @@ class Wanted:
     key: bool = False
     """Whether an API key is needed; it is looked for, never read out."""
     key_file: str | None = None
+    tools: tuple[str, ...] = ()
+    """Of ``execute.tools``: looked for on nodes with a card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +62,27 @@ class NodeFacts:
     """By address: empty, or why it did not answer."""
     key: bool | None
     """Whether there is a key; None: none is needed."""
+    lacking_tools: str = ""
+    """One sentence on the tools that are not there; empty where all are, or where there is no card."""
 
 
 def look_around(wanted: Wanted) -> NodeFacts:
     """Ask the machine that this runs on."""
     isolation, level = _isolation() if wanted.isolation else (None, 2)
+    cards = local_cards()
     return NodeFacts(
         host=platform.node(),
         python=platform.python_version(),
         packages=_versions(),
         code=code_digest(),
         clock=time.time(),
-        cards=local_cards(),
+        cards=cards,
         scratch_bytes=shutil.disk_usage(tempfile.gettempdir()).free,
         isolation=isolation,
         isolation_level=level,
         reached={url: _reach(url) for url in wanted.urls},
         key=_has_key(wanted.key_file) if wanted.key else None,
+        lacking_tools=_lacking(wanted.tools) if cards and wanted.tools else "",
     )
 
 
@@ -116,6 +122,12 @@ def _isolation() -> tuple[str, int]:
     except BoxFailed as error:
         return f"none (no sandbox starts: {error})", 0
     return report.text, report.level
+
+
+def _lacking(tools: tuple[str, ...]) -> str:
+    from orchestrator.execute.gpu.tools import missing
+
+    return missing(tools)
 
 
 def _reach(url: str) -> str:

@@ -111,6 +111,7 @@ _PLACEHOLDERS: Final = {
     "prompt.first": ("prompt", "entry_point", "dialect", "hardware"),
     "prompt.repair": ("feedback",),
 }
+_TOOLS: Final = ("sanitizer", "ncu")
 SUITE_NEEDS_PATH: Final = ("humaneval_plus", "mbpp", "custom")
 _SECRET: Final = re.compile(r"sk-ant-[A-Za-z0-9_-]{8,}")
 
@@ -143,6 +144,9 @@ def check_values(config: Config) -> None:
     _check_range(config, _NOT_NEGATIVE, "0 or more", lambda value: value >= 0)
     _check_range(config, _SHARES, "a share from 0 to 1", lambda value: 0 <= value <= 1)
     _check_range(config, ("rates.utilisation",), "a share above 0, at most 1", lambda value: 0 < value <= 1)
+    unknown = [tool for tool in config.execute.tools if tool not in _TOOLS]
+    if unknown:
+        raise ConfigError(f"execute.tools={show(config.execute.tools)} may hold {' and '.join(_TOOLS)} only")
     for key, allowed in _PLACEHOLDERS.items():
         _check_template(key, value_of(config, key), allowed)
     if config.tracking.uri is not None:

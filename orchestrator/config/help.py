@@ -56,6 +56,7 @@ _KEYS: Final = (
     ("generate.in_flight=100", "most requests at once"),
     ("execute.device=auto", "cpu, gpu or auto"),
     ("execute.limits.cpu_s=null", "CPU seconds a program may use; also wall_s and memory_bytes"),
+    ("execute.tools=[]", "GPU feedback: 'execute.tools=[sanitizer,ncu]', after verdict and time"),
     ("isolation.require=partial", "full, partial or none: refuse to run with less"),
     ("cluster.address=null", "HOST:PORT of a running Ray cluster, or auto on one of its nodes"),
     ("run.dir=null", "where files go; by default runs/<sweep>-<time>"),

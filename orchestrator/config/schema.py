@@ -125,7 +125,10 @@ class ExecuteConfig:
     slots: int | None = None
     """Execution actors; None: one a CPU core, or one a GPU."""
     spares: int = 2
-    """GPU: candidates kept armed with a context."""
+    """GPU: candidates kept armed with a context; one at most where less than 10 GiB of card memory may be used."""
+    tools: list[str] = field(default_factory=list)
+    """GPU: what looks at a program besides, for feedback only, after verdict and time: ``sanitizer``
+    (compute-sanitizer) and ``ncu``."""
     attempts: int = 3
     """Tries on different actors before a step that kills its actor is ``infrastructure``."""
     limits: LimitsConfig = field(default_factory=LimitsConfig)

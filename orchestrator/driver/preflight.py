@@ -102,4 +102,5 @@ def _wanted(plan: Plan) -> Wanted:
         urls.append(model.base_url or ANTHROPIC_URL)
         if model.kind == "anthropic":
             key, key_file = True, model.key_file
-    return Wanted(urls=tuple(dict.fromkeys(urls)), key=key, key_file=key_file)
+    tools = tuple(dict.fromkeys(t for cell in plan.cells if cell.needs_gpu for t in cell.config.execute.tools))
+    return Wanted(urls=tuple(dict.fromkeys(urls)), key=key, key_file=key_file, tools=tools)

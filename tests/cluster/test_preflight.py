@@ -55,6 +55,7 @@ def test_a_node_like_the_driver_gives_nothing_to_say() -> None:
         ),
         (replace(GOOD, reached={"https://api.anthropic.com": "timed out"}), True, "does not answer (timed out)"),
         (replace(GOOD, key=False), True, "no API key"),
+        (replace(GOOD, lacking_tools="execute.tools asks for ncu, found neither"), True, "asks for ncu"),
     ],
 )
 def test_what_differs_is_named_with_the_node(facts: NodeFacts, stops: bool, said: str) -> None:

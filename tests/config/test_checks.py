@@ -45,6 +45,7 @@ def test_the_defaults_are_right() -> None:
         ("preflight", "never", "only"),
         ("isolation.require", "total", "partial"),
         ("execute.device", "cuda", "gpu"),
+        ("execute.tools", ["ncu", "nsys"], "sanitizer and ncu only"),
         ("generate.mode", "batches", "did you mean batch?"),
         ("suite.dtype", "fp8", "fp64"),
         ("suite.level", 4, "1, 2, 3"),
