@@ -108,6 +108,8 @@ class CellSummary:
     isolation: tuple[str, ...]
     gpus: tuple[str, ...]
     gpu: GpuSummary | None = None
+    effort: str | None = None
+    """How hard the model was told to think; None: its default."""
 
     @property
     def coverage(self) -> float | None:
@@ -116,9 +118,12 @@ class CellSummary:
 
     @property
     def label(self) -> str:
-        """System, model and whatever else the cell's axes set, e.g. ``hybrid · sonnet · effort=low``."""
+        """System, model, the cell's other axes and its effort, e.g. ``hybrid · sonnet · effort=low``."""
         named = {"system", "model"}
-        rest = [f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.axes.items() if key not in named]
+        axes = {key.rsplit(".", 1)[-1]: value for key, value in self.axes.items() if key not in named}
+        # Effort changes price and rate alike, so it is named also where it is no axis.
+        axes |= {"effort": self.effort} if self.effort is not None and "effort" not in axes else {}
+        rest = [f"{name}={value}" for name, value in axes.items()]
         return " · ".join([self.system, *([self.model] if self.model else []), *rest])
 
     @property
@@ -224,6 +229,7 @@ def _cell(cell: Mapping[str, Any], rows: Sequence[Row], seed: int) -> CellSummar
         isolation=distinct(rows, "isolation"),
         gpus=tuple(sorted({card for row in rows if (card := card_of(row)) is not None})),
         gpu=summarise_gpu(groups, graded, seed),
+        effort=_told(cell, rows, "effort"),
     )
 
 

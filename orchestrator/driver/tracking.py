@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.summary import Summary
 from orchestrator.core.uris import without_password
@@ -25,6 +25,9 @@ from orchestrator.track.mlflow_traces import TraceWriter
 from orchestrator.track.mlflow_tracker import AT_END_S, Dataset, TrackedCell, TrackedSweep, Tracker
 from orchestrator.track.progress import Progress
 from orchestrator.track.traces import STEP_COLUMNS, TokenRates, Trace, TrialKey, build_trace, choose_trials
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 __all__ = ["Tracking"]
 
@@ -118,6 +121,7 @@ class Tracking:
             return
         tracker = self._tracker
         self._ending = True
+        begun, before = time.monotonic(), tracker.busy_s
         if self._watcher is not None:
             self._watcher.cancel()
         # After the last point of progress also where that was made within the same second.
@@ -138,6 +142,12 @@ class Tracking:
         tracker.artifacts([file for file in files if file.exists()])
         with TemporaryDirectory() as folder:
             trouble = await asyncio.to_thread(self._log_trials, tracker, Path(folder))
+
+            def own_cost(client: MlflowClient, parent: str, children: Mapping[str, str]) -> None:
+                client.log_metric(parent, "tracking_s", before)
+                client.log_metric(parent, "tracking_end_s", time.monotonic() - begun)
+
+            tracker.call(own_cost)
             tracker.finish(status=status)
             self.failure = await asyncio.to_thread(tracker.close) or trouble
         self._tracker = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.core.cost import hourly_rates, monthly_fixed, pareto_front
@@ -11,7 +12,7 @@ from orchestrator.report.figure import Chart, chart, log_axis, safe, two_lines
 from orchestrator.report.load import Run
 from orchestrator.report.series import COLOURS, judged
 
-__all__ = ["Purchase", "month_chart", "pareto_chart", "purchases"]
+__all__ = ["Purchase", "executed_usd", "month_chart", "pareto_chart", "purchases"]
 
 MOST_LABELS = 5
 
@@ -28,13 +29,17 @@ class Purchase:
     """Whether public tests chose among samples."""
 
 
-def purchases(summary: Summary) -> list[Purchase]:
-    """What can be bought for a known price above 0. Best of k costs k samples."""
+def purchases(summary: Summary, executed: Mapping[str, float] | None = None) -> list[Purchase]:
+    """What can be bought for a known price above 0. Best of k costs k samples.
+
+    ``executed``: dollars of a problem's execution by cell, to be added to those of the API.
+    """
     found = []
     for i, cell in enumerate(summary.cells):
         usd = cell.usd_per_problem
         if cell not in judged(summary) or not usd or cell.pass_at_1 is None:
             continue
+        usd += (executed or {}).get(cell.id, 0.0)
         colour = COLOURS[i % len(COLOURS)]
         found.append(Purchase(cell.label, usd, cell.pass_at_1, colour))
         for k, rate in cell.selected_at_k.items():
@@ -42,11 +47,26 @@ def purchases(summary: Summary) -> list[Purchase]:
     return found
 
 
-def pareto_chart(summary: Summary) -> Chart | None:
-    """Accuracy against API dollars a problem on a log scale, with the front drawn."""
-    found = purchases(summary)
+def executed_usd(run: Run, summary: Summary) -> dict[str, float]:
+    """Dollars of a problem's execution by cell, where every judged cell's hardware has a price; else nothing.
+
+    Some cells with and some without would not be compared fairly.
+    """
+    found = {}
+    for cell in judged(summary):
+        hourly = hourly_rates(run.hardware.get(cell.hardware or "", {}), run.rates).chosen
+        if hourly is None or cell.lease_s is None or not cell.graded:
+            return {}
+        found[cell.id] = cell.lease_s / 3600 * hourly / cell.graded
+    return found
+
+
+def pareto_chart(summary: Summary, executed: Mapping[str, float] | None = None) -> Chart | None:
+    """Accuracy against dollars a problem on a log scale, with the front drawn; ``executed`` as for purchases."""
+    found = purchases(summary, executed)
     if not found:
         return None
+    dollars = "API and execution dollars" if executed else "API dollars"
     points = [(s.usd_per_problem, s.rate.value) for s in found]
     front = pareto_front(points)
     # More labels than this run into each other; a legend takes their place.
@@ -98,12 +118,12 @@ def pareto_chart(summary: Summary) -> Chart | None:
     return chart(
         "pareto",
         "Accuracy against cost",
-        "API dollars for one problem, on a log scale; a system on the dotted front is beaten by none on both."
+        f"{dollars} for one problem, on a log scale; a system on the dotted front is beaten by none on both."
         f"{squares}{' Not drawn for want of a price:' + without if without else ''}",
         data,
         {
             "height": 380,
-            "xaxis": log_axis([x for x, _ in points], words.dollar_tick, title={"text": "API dollars a problem"}),
+            "xaxis": log_axis([x for x, _ in points], words.dollar_tick, title={"text": f"{dollars} a problem"}),
             "yaxis": {"ticksuffix": "%"},
             "showlegend": not labelled,
         },

@@ -50,7 +50,10 @@ def browser_data(run: Run, summary: Summary) -> Browser:
     cells = [cell.id for cell in summary.cells]
     place = {name: i for i, name in enumerate(cells)}
     data = {
-        "cells": [{"id": cell.id, "label": cell.label, "synthetic": cell.synthetic} for cell in summary.cells],
+        "cells": [
+            {"id": c.id, "label": c.label, "synthetic": c.synthetic, "oracle": c.feedback == "oracle"}
+            for c in summary.cells
+        ],
         "texts": texts.kept,
         "trials": [
             [

@@ -14,7 +14,7 @@ from orchestrator.report import sections, words
 from orchestrator.report.answers import answers
 from orchestrator.report.charts import difference_chart, rate_chart, turn_chart, verdict_chart
 from orchestrator.report.charts_headline import headline_chart, headlines
-from orchestrator.report.charts_money import month_chart, pareto_chart
+from orchestrator.report.charts_money import executed_usd, month_chart, pareto_chart
 from orchestrator.report.charts_roofline import roofline_chart
 from orchestrator.report.charts_running import distribution_charts
 from orchestrator.report.charts_speed import speed_charts, speed_turn_chart
@@ -80,7 +80,7 @@ def render(run: Run) -> str:
         _section(
             "cost",
             "What it cost",
-            draw(pareto_chart(summary)),
+            draw(pareto_chart(summary, executed_usd(run, summary))),
             sections.cost_section(run, summary),
             draw(month_chart(summary, run)),
         ),

@@ -97,6 +97,7 @@ class Tracker:
         self._failure: str | None = None
         self._over = False
         self._away = False
+        self._busy_s = 0.0
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         self._thread.start()
 
@@ -104,6 +105,11 @@ class Tracker:
     def away(self) -> bool:
         """Whether the store did not answer the last time, and what is to be written waits for it."""
         return self._away
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the thread has spent on writing so far; waiting for a store that is away is not in them."""
+        return self._busy_s
 
     @property
     def pending(self) -> int:
@@ -181,11 +187,13 @@ class Tracker:
                 continue
             pause = FIRST_RETRY_S
             while True:
+                begun = time.monotonic()
                 try:
                     if client is None:
                         make_local_store(self.uri)
                         client = MlflowClient(tracking_uri=self.uri)
                     work(client)
+                    self._busy_s += time.monotonic() - begun
                     self._away = False
                     break
                 except Exception as error:  # noqa: BLE001 - any failure of a remote store is tried again

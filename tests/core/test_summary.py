@@ -32,6 +32,13 @@ def test_one_sample_a_problem_gives_wilson() -> None:
     assert cell.pass_at_k == {}
 
 
+def test_effort_is_in_the_label_whether_axis_or_not() -> None:
+    rows = [row(0, "passed", model="sonnet")]
+    assert only(rows, effort="low").label == "hybrid · sonnet · effort=low"
+    assert only(rows, effort="low", axes={"model.effort": "low"}).label == "hybrid · sonnet · effort=low"
+    assert only(rows).label == "hybrid · sonnet"
+
+
 def test_ours_are_in_no_rate_and_are_named() -> None:
     rows = [row(0, "passed"), row(1, "error"), row(2, "infrastructure"), row(3, "not_run")]
     cell = only(rows, planned=6)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.summary import summarise
-from orchestrator.report.charts_money import month_chart, pareto_chart, purchases
+from orchestrator.report.charts_money import executed_usd, month_chart, pareto_chart, purchases
 from orchestrator.report.load import load_run
 
 
@@ -28,6 +28,20 @@ def test_best_of_k_costs_k_samples() -> None:
     one, best = purchases(summary)
     assert (one.label, one.usd_per_problem, one.chosen) == ("a · m", pytest.approx(0.01), False)
     assert (best.label, best.usd_per_problem, best.chosen) == ("a · m · best of 3", pytest.approx(0.03), True)
+
+
+def test_execution_is_added_where_all_hardware_has_a_price(gpu_run: Path, plain_run: Path) -> None:
+    run = load_run(gpu_run)
+    summary = run.summary()
+    executed = executed_usd(run, summary)
+    assert set(executed) == {"generate_only-sonnet", "hybrid-sonnet"}
+    with_cards, without = purchases(summary, executed), purchases(summary)
+    assert [w.usd_per_problem > o.usd_per_problem for w, o in zip(with_cards, without, strict=True)] == [True] * 4
+    drawn = pareto_chart(summary, executed)
+    assert drawn is not None
+    assert drawn.caption.startswith("API and execution dollars for one problem")
+    plain = load_run(plain_run)
+    assert executed_usd(plain, plain.summary()) == {}
 
 
 def test_unpriced_systems_are_named_and_not_drawn() -> None:

@@ -78,7 +78,7 @@
     if (trial.haystack === undefined) {
       const parts = [trial.problem, trial.label, trial.verdict, trial.reason];
       for (const turn of trial.turns || []) {
-        parts.push(text(turn.program), text(turn.reply), text(turn.feedback), text(turn.scored_why));
+        parts.push(text(turn.prompt), text(turn.program), text(turn.reply), text(turn.feedback), text(turn.scored_why));
       }
       trial.haystack = parts.join("\n").toLowerCase();
     }
@@ -150,12 +150,13 @@
       prompt.append(make("summary", "", "Prompt"), make("pre", "", text(first.prompt)));
       box.append(prompt);
     }
-    for (const turn of trial.turns) box.append(oneTurn(turn, trial.turns.length));
+    const tried = trial.cell >= 0 && data.cells[trial.cell].oracle ? "Tried on scoring tests (oracle)" : "Tried on public tests";
+    for (const turn of trial.turns) box.append(oneTurn(turn, trial.turns.length, tried));
     box.append(last);
     return box;
   }
 
-  function oneTurn(turn, of) {
+  function oneTurn(turn, of, tried) {
     const box = make("div", "turn");
     box.append(make("h4", "", `Turn ${turn.n}` + (of > 1 ? ` of ${of}` : "")));
     const facts = [
@@ -170,7 +171,7 @@
     if (turn.reply !== undefined) block(pair.appendChild(make("div")), "Reply", text(turn.reply));
     if (turn.program !== undefined) block(pair.appendChild(make("div")), "Program", text(turn.program));
     if (pair.childElementCount) box.append(pair);
-    verdictLine(box, "Tried on public tests", turn.tried, turn.tried_why);
+    verdictLine(box, tried, turn.tried, turn.tried_why);
     if (turn.feedback !== undefined) block(box, "Sent back", text(turn.feedback));
     verdictLine(box, "Graded on scoring tests", turn.scored, turn.scored_why);
     return box;
