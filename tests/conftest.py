@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,15 @@ os.environ.update(
 )
 for _name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "RAY_ADDRESS"):
     os.environ.pop(_name, None)
+
+
+@pytest.fixture(autouse=True)
+def orphans_are_let_go() -> Iterator[None]:
+    """What a test adopted to look for leftovers is let go at its end."""
+    yield
+    commands = sys.modules.get("tests.driver.commands")
+    if commands is not None:
+        commands.release_orphans()
 
 
 @pytest.fixture
