@@ -85,3 +85,32 @@ def test_charges_are_forgotten_after_a_while_without_headers() -> None:
     for second in range(10_000):
         bucket.launch(float(second), 1.0)
     assert len(bucket._since) < 200
+
+
+def test_an_empty_bucket_is_used_at_its_rate_a_fuller_one_faster_and_a_full_one_at_once() -> None:
+    gaps = []
+    for remaining in (600.0, 300.0, 150.0, 0.0):
+        bucket = Bucket()
+        bucket.read(1.0, 1.0, 600.0, remaining)
+        gaps.append(bucket.gap_s(1.0, 1.0))
+    # 600 a minute are one in 0.1 s; a quarter of the limit left doubles that, half of it triples it.
+    assert gaps == pytest.approx([0.0, 0.1 / 3, 0.05, 0.1])
+    assert Bucket().gap_s(0.0, 1.0) == 0.0, "no limit is known"
+
+
+def test_what_may_not_have_arrived_is_not_taken_for_known() -> None:
+    bucket = known()
+    bucket.launch(1.0, 100.0)
+    bucket.launch(2.0, 50.0)
+    bucket.read(2.5, 2.5, 600.0, 550.0, knows_until=1.5)
+    assert bucket.level(2.5) == 500.0
+
+
+def test_a_margin_widens_up_to_a_bound() -> None:
+    bucket = known()
+    assert bucket.margin == pytest.approx(3.0)
+    bucket.widen_margin()
+    assert bucket.margin == pytest.approx(6.0)
+    for _ in range(10):
+        bucket.widen_margin()
+    assert bucket.margin == pytest.approx(48.0)
