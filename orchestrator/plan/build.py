@@ -56,12 +56,14 @@ def build_plan(arguments: Arguments) -> Plan:
     for point, suite in zip(expansion.points, suites, strict=True):
         config = with_stand_in(absolute_paths(point.config))
         ids = select_problems(suite, config)
+        notes += [note for note in left_out_notes(suite, config) if note not in notes]
         if not ids:
-            notes.append(f"left out: {point.id}, because problems={show(config.problems)} names none of its suite")
+            notes.append(f"left out: {point.id}, because none of the problems that were asked for is in its suite")
             continue
         cells.append(make_cell(point, config, suite, ids, stand_in=config.model.kind != point.config.model.kind))
     if not cells:
-        raise ConfigError(f"problems={show(expansion.base.problems)} selects no problem of any suite")
+        told = "".join(f"; {note}" for note in notes[:1])
+        raise ConfigError(f"problems={show(expansion.base.problems)} selects no problem of any suite{told}")
     check_prices(cells)
     plan = Plan(
         name=expansion.name,
@@ -138,6 +140,25 @@ def check_prices(cells: Sequence[Cell]) -> None:
             raise ConfigError(str(error)) from None
 
 
+def left_out_notes(suite: Suite, config: Config) -> list[str]:
+    """Sentences on problems that were asked for and do not come in the cell's dtype or dialect."""
+    wanted = [frozenset(chosen) for chosen in (config.suite.problems, config.problems) if chosen is not None]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in _left_out(suite).items():
+        if all(name in chosen for chosen in wanted):
+            reasons.setdefault(reason, []).append(name)
+    return [
+        f"left out: {', '.join(names)}, because the suite has {'it' if len(names) == 1 else 'them'} {reason}"
+        for reason, names in reasons.items()
+    ]
+
+
+def _left_out(suite: Suite) -> dict[str, str]:
+    """Problems that the suite has, but not in this dtype or dialect: id -> in what it comes."""
+    found = getattr(suite, "left_out", ())
+    return {f"{suite.name}/{each.name}": each.reason.removeprefix("comes ") for each in found}
+
+
 def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
@@ -145,7 +166,7 @@ def _absolute(path: str) -> str:
 def _check_ids(points: Sequence[Point], suites: Sequence[Suite]) -> None:
     known: dict[str, None] = {}
     for point, suite in zip(points, suites, strict=True):
-        own = dict.fromkeys(problem.id for problem in suite.problems)
+        own = dict.fromkeys([problem.id for problem in suite.problems] + list(_left_out(suite)))
         known |= own
         for name in point.config.suite.problems or ():
             if name not in own:

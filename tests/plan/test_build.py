@@ -201,3 +201,30 @@ def test_the_articles_workloads_are_problems_of_the_gpu_suite() -> None:
         ("workloads", "hybrid"),
     ]
     assert all(each.problems == cell.problems for each in article.cells if each.axes["suite"] == "workloads")
+
+
+@pytest.mark.parametrize("name", [problem.id for problem in load_suite("gpu").problems])
+def test_every_gpu_problem_composes_with_every_dtype_or_is_left_out_with_a_sentence(name: str) -> None:
+    plan = load_plan(["+sweep=gpu", "system=execute_only", "axes.dtype=[fp64,fp32,fp16]", f"problems=[{name}]"])
+    has = {cell.config.suite.dtype for cell in plan.cells if name in cell.problems}
+    assert "fp32" in has
+    for dtype in {"fp64", "fp32", "fp16"} - has:
+        assert any(name in note and note.endswith(f"not in {dtype}") for note in plan.notes), dtype
+
+
+def test_the_articles_workloads_in_every_precision() -> None:
+    plan = load_plan(["+sweep=workloads", "axes.dtype=[fp64,fp32,fp16]"])
+    assert [cell.config.suite.dtype for cell in plan.cells] == ["fp64", "fp32", "fp16"]
+    wide, usual, narrow = plan.cells
+    assert len(wide.problems) == len(usual.problems) == 14
+    assert set(narrow.problems) == {"gpu/gram", "gpu/atb"}
+    (note,) = plan.notes
+    assert "gpu/train_linear" in note
+    assert note.endswith("because the suite has them in fp64, fp32, not in fp16")
+
+
+def test_a_problem_that_no_cell_has_is_refused_with_the_reason() -> None:
+    with pytest.raises(ConfigError, match=r"no problem of any suite.*fp64, fp32, not in fp16"):
+        load_plan(["+sweep=gpu", "suite.dtype=fp16", "problems=[gpu/cloth]"])
+    with pytest.raises(ConfigError, match="gpu/clth is no problem of gpu; did you mean gpu/cloth"):
+        load_plan(["+sweep=gpu", "suite.dtype=fp16", "problems=[gpu/clth]"])
