@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.core.generation import GenerationRequest, Message
 from orchestrator.core.money import AccountRef
 from orchestrator.core.prices import Price
+from orchestrator.core.problems import Problem
 from orchestrator.driver.books import Books
 from orchestrator.generate.actor import LocalSender
 from orchestrator.generate.attempts import Endpoint
@@ -41,14 +42,16 @@ def problems_file(folder: Path) -> str:
     return str(path)
 
 
-def questions(system: str = "", max_tokens: int = 1024) -> list[tuple[str, GenerationRequest]]:
-    """One request a problem of HumanEval, with the problem's id."""
+def questions(
+    system: str = "", max_tokens: int = 1024, problems: Sequence[Problem] | None = None
+) -> list[tuple[str, GenerationRequest]]:
+    """One request a problem (of HumanEval, unless others are given), with the problem's id."""
     return [
         (
             problem.id,
             GenerationRequest(PROVIDER, MODEL, system, (Message("user", problem.public.prompt),), max_tokens),
         )
-        for problem in load().problems
+        for problem in (load().problems if problems is None else problems)
     ]
 
 
@@ -104,6 +107,7 @@ async def buyer(
     folder: Path | None = None,
     system: str = "",
     stall_s: float = 120.0,
+    problems: Sequence[Problem] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Buyer]:
     """Everything that a run has between its systems and the server: service, actors, journal and ledger.
@@ -123,7 +127,7 @@ async def buyer(
             books = Books(journal, ledger, None)
             service = GenerationService([route], books, ledger, ServiceSettings(**{"enlarge": 1.0, **settings}))
             try:
-                yield Buyer(service, pool, ledger, journal, questions(system))
+                yield Buyer(service, pool, ledger, journal, questions(system, problems=problems))
             finally:
                 await service.close()
         finally:

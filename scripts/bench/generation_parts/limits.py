@@ -24,6 +24,7 @@ class LimitShare:
     """What one way of sending made of the limits."""
 
     name: str
+    window_s: float
     shares: dict[str, float]
     """Used share of each limit over the window."""
     rejected: float
@@ -117,7 +118,13 @@ async def _window(name: str, server: RehearsalServer, ramp_s: float, window_s: f
         "output": used[2] / (400_000 * minutes),
     }
     return LimitShare(
-        name, shares, after.rejected_by_limits / after.requests, 0, after.in_flight, os.getloadavg()[0]
+        name,
+        round(took_s),
+        shares,
+        after.rejected_by_limits / after.requests,
+        0,
+        after.in_flight,
+        os.getloadavg()[0],
     )
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import orchestrator
-from orchestrator.generate.rehearsal import RehearsalServer, RehearsalSettings
+from orchestrator.core.problems import Problem
+from orchestrator.generate.rehearsal import RehearsalServer, RehearsalSettings, write_problems
 from scripts.bench.generation_parts.common import buyer
+from scripts.bench.generation_parts.sweeps import sweep
+from tasks import custom, humaneval
 
-__all__ = ["Makespan", "measure"]
+__all__ = ["Makespan", "balanced", "human_eval"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,8 @@ class Makespan:
     """Seconds from the first request to the last verdict, and of each half by itself."""
 
     name: str
-    trials: int
     programs: int
-    """Different ones, hence executed: equal programs of several trials share a verdict."""
+    """All different: each is generated once and executed once."""
     together_s: float
     generate_s: float
     execute_s: float
@@ -39,21 +38,56 @@ class Makespan:
         return self.together_s / max(self.generate_s, self.execute_s)
 
 
-def measure(problems: str, name: str, *, samples: int, in_flight: int, replies_s: tuple[float, float]) -> Makespan:
-    """HumanEval with so many samples, replies after ``replies_s`` (least and most).
+def human_eval(in_flight: int, replies_s: tuple[float, float]) -> Makespan:
+    """HumanEval once, whose programs are quick: what is generated last is all that can be late."""
+    name = f"HumanEval, replies of {_span(replies_s)}, {in_flight} in flight"
+    return _measure(name, humaneval.load().problems, ("suite=humaneval",), in_flight, replies_s)
 
-    Together is the command itself. Execution alone is the same command on the run's own programs (``regrade``).
-    Generation alone buys the same number of replies with the same delays and the same limiter.
+
+def balanced(programs: int, busy_s: float, in_flight: int, replies_s: tuple[float, float]) -> Makespan:
+    """A suite whose execution takes about as long as its generation.
+
+    Each program holds its slot for ``busy_s`` without using a core of this machine, as a program on a card or on
+    another node would: what is measured is whether the halves wait for each other, not how many cores there are.
     """
-    trials = 164 * samples
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "waits.jsonl"
+        with path.open("w", encoding="utf-8") as file:
+            for number in range(programs):
+                file.write(json.dumps(_waiting(number, busy_s)) + "\n")
+        name = (
+            f"programs that hold a slot {1000 * busy_s:g} ms, replies of {_span(replies_s)}, {in_flight} in flight"
+        )
+        suite = ("suite=custom", f"suite.path={path}")
+        return _measure(name, custom.load(str(path)).problems, suite, in_flight, replies_s)
+
+
+def _waiting(number: int, busy_s: float) -> dict[str, object]:
+    prompt = f'import time\n\n\ndef after_{number}(n):\n    """Return n + {number}, in due time."""\n'
+    return {
+        "id": f"waits/{number}",
+        "prompt": prompt,
+        "entry_point": f"after_{number}",
+        "reference": f"{prompt}    time.sleep({busy_s})\n    return n + {number}\n",
+        "cases": [{"input": [3], "output": number + 3}],
+    }
+
+
+def _measure(
+    name: str, problems: Sequence[Problem], suite: Sequence[str], in_flight: int, replies_s: tuple[float, float]
+) -> Makespan:
+    """Together is the command itself. Execution alone is the same command on the run's own programs (``regrade``).
+    Generation alone buys the same replies with the same delays and the same limiter.
+    """
     low_s, high_s = replies_s
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        _sweep(
+        sweep(
             folder,
-            "+sweep=humaneval",
+            *suite,
+            "model=rehearsal",
             "system=generate_only",
-            f"samples={samples}",
+            "cluster.num_cpus=2",
             f"generate.in_flight={in_flight}",
             "budget.usd=null",
             f"rehearsal.latency_low_s={low_s}",
@@ -63,38 +97,37 @@ def measure(problems: str, name: str, *, samples: int, in_flight: int, replies_s
             "rehearsal.broken_share=0",
             f"run.dir={folder / 'both'}",
         )
-        _sweep(folder, f"regrade={folder / 'both'}", f"run.dir={folder / 'again'}")
-        both = folder / "both" / "journal.sqlite"
-        begun, _ = _span(both, "SELECT MIN(created), 0 FROM reservations")
-        _, ended = _span(both, "SELECT 0, MAX(created) FROM verdicts")
-        programs, _ = _span(both, "SELECT COUNT(*), 0 FROM verdicts")
-        first, last = _span(folder / "again" / "journal.sqlite", "SELECT MIN(created), MAX(created) FROM verdicts")
-    settings = RehearsalSettings(problems=problems, broken_share=0.0, latency_low_s=low_s, latency_high_s=high_s)
-    with RehearsalServer(settings) as server:
-        alone_s = asyncio.run(_generate(server, trials, in_flight))
-    return Makespan(name, trials, int(programs), ended - begun, alone_s, last - first)
+        sweep(folder, f"regrade={folder / 'both'}", f"run.dir={folder / 'again'}")
+        both, again = (folder / run / "journal.sqlite" for run in ("both", "again"))
+        together_s = _one(both, "SELECT (SELECT MAX(created) FROM verdicts) - MIN(created) FROM reservations")
+        programs = int(_one(both, "SELECT COUNT(*) FROM verdicts"))
+        execute_s = _one(again, "SELECT MAX(created) - MIN(created) FROM verdicts")
+        path = folder / "problems.jsonl"
+        write_problems(path, problems)
+        settings = RehearsalSettings(
+            problems=str(path), broken_share=0.0, latency_low_s=low_s, latency_high_s=high_s
+        )
+        with RehearsalServer(settings) as server:
+            generate_s = asyncio.run(_generate(server, problems, in_flight))
+    if programs != len(problems):
+        raise RuntimeError(f"{programs} programs were executed, and {len(problems)} were to be")
+    return Makespan(name, programs, together_s, generate_s, execute_s)
 
 
-async def _generate(server: RehearsalServer, trials: int, in_flight: int) -> float:
-    async with buyer(server.base_url, actors=-(-in_flight // 200), in_flight=in_flight) as bought:
+async def _generate(server: RehearsalServer, problems: Sequence[Problem], in_flight: int) -> float:
+    async with buyer(
+        server.base_url, actors=-(-in_flight // 200), in_flight=in_flight, problems=problems
+    ) as bought:
         begun = time.monotonic()
-        await asyncio.gather(*(bought.ask(number) for number in range(trials)))
+        await asyncio.gather(*(bought.ask(number) for number in range(len(problems))))
         return time.monotonic() - begun
 
 
-def _sweep(folder: Path, *words: str) -> None:
-    root = str(Path(orchestrator.__file__).resolve().parent.parent)
-    environment = {name: value for name, value in os.environ.items() if name != "ANTHROPIC_API_KEY"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", "orchestrator", *words, "tracking.enabled=false", "display=plain"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    if done.returncode != 0:
-        raise RuntimeError(json.dumps({"command": command, "output": (done.stdout + done.stderr)[-2000:]}))
-
-
-def _span(journal: Path, query: str) -> tuple[float, float]:
+def _one(journal: Path, query: str) -> float:
     with closing(sqlite3.connect(journal)) as connection:
-        low, high = connection.execute(query).fetchone()
-    return float(low), float(high)
+        (value,) = connection.execute(query).fetchone()
+    return float(value)
+
+
+def _span(replies_s: tuple[float, float]) -> str:
+    return f"{replies_s[0]:g} to {replies_s[1]:g} s"
