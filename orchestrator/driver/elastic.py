@@ -70,6 +70,7 @@ class Elastic:
             leaving = [node.id for node in nodes if node.draining]
             for name, pool in self._pools.items():
                 before = pool.size
+                pool.forget(seen)
                 pool.drain(leaving)
                 pool.grow(before if self._fixed else room[name])
                 if pool.size > before:

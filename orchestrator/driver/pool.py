@@ -1,7 +1,8 @@
 """A pool of execution slots: who runs what next, and what happens when a slot dies.
 
 Queued work is never judged by its age: it waits until a slot is free. A step that was running when its slot died
-is put back and given to another slot; a program that takes several slots with it gets ``infrastructure``.
+is put back and given to another slot, of another card or machine where there is one; a program that takes several
+slots with it gets ``infrastructure``. A card that is lost is not used again.
 """
 
 from __future__ import annotations
@@ -11,20 +12,17 @@ import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.problems import Problem
 from orchestrator.core.verdicts import Verdict
+from orchestrator.driver.slots import Places, Slot, SlotDied
 
-__all__ = ["ExecutionPool", "PoolBroken", "Slot", "SlotDied", "Stopped"]
+__all__ = ["ExecutionPool", "PoolBroken", "Stopped"]
 
 MOST_FAILED_STARTS: Final = 3
 """Slots in a row that did not come up before the pool gives up on the machine."""
-
-
-class SlotDied(Exception):
-    """The slot is gone (actor, node or executor); the step may or may not have run."""
 
 
 class PoolBroken(RuntimeError):
@@ -33,31 +31,6 @@ class PoolBroken(RuntimeError):
 
 class Stopped(Exception):
     """The sweep is stopping: the step was not started."""
-
-
-class Slot(Protocol):
-    """One place to run programs, one at a time."""
-
-    @property
-    def node(self) -> str:
-        """Where it is: slots with the same value share a machine."""
-
-    @property
-    def isolation(self) -> str:
-        """What its executor enforces."""
-
-    @property
-    def card(self) -> str:
-        """What its GPU says of itself; empty without one."""
-
-    async def prepare(self, problem: Problem, seed: int) -> Preparation:
-        """Run the reference. Raises :class:`SlotDied`."""
-
-    async def run(self, problem: Problem, preparation: Preparation, job: Job) -> Execution:
-        """Run a program. Raises :class:`SlotDied`."""
-
-    async def close(self) -> None:
-        """Give the slot back."""
 
 
 Work = Callable[[Slot], Awaitable[object]]
@@ -69,15 +42,30 @@ class _Waiting:
     work: Work = field(compare=False)
     done: asyncio.Future[object] = field(compare=False)
     tries: int = field(default=0, compare=False)
+    tried: set[str] = field(default_factory=set, compare=False)
+    """Places where its slot died."""
 
 
 class ExecutionPool:
     """Slots of one hardware class behind one priority queue."""
 
-    def __init__(self, name: str, start: Callable[[], Awaitable[Slot]], size: int, *, attempts: int = 3) -> None:
-        """``start`` brings up one slot or raises :class:`SlotDied`; ``attempts`` is tries per step."""
+    def __init__(
+        self, name: str, start: Callable[[], Awaitable[Slot]], size: int, *, attempts: int = 3, ahead: int = 0
+    ) -> None:
+        """Prepare the pool.
+
+        Args:
+            name: hardware class.
+            start: brings up one slot or raises :class:`SlotDied`.
+            size: slots.
+            attempts: tries per step.
+            ahead: steps that may be queued before :meth:`room` holds generation back, if that is more than the
+                slots need. The slots live on the queue for as long as new replies take, so where replies take
+                long it must hold as many programs as there are replies under way.
+        """
         self.name = name
         self.size = size
+        self._ahead = ahead
         self._start = start
         self._attempts = attempts
         self._counter = itertools.count()
@@ -85,6 +73,8 @@ class ExecutionPool:
         self._alone: list[_Waiting] = []
         self._slots: list[Slot] = []
         self._idle: list[Slot] = []
+        self._parked: list[Slot] = []
+        self._places = Places()
         self._reserved_nodes: set[str] = set()
         self._leaving: frozenset[str] = frozenset()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,6 +88,10 @@ class ExecutionPool:
         self._ready = asyncio.Event()
         self.isolations: set[str] = set()
         self.lost_slots = 0
+        self.troubles: list[str] = []
+        """What was taken out and why, one sentence each, for people."""
+        self.say: Callable[[str], None] = lambda line: None
+        """Takes each of them when it happens."""
 
     # -- life ----------------------------------------------------------------------------------------------
 
@@ -138,17 +132,25 @@ class ExecutionPool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(slot.close() for slot in self._slots), return_exceptions=True)
-        self._slots.clear()
-        self._idle.clear()
+        held = (*self._slots, *self._parked)
+        await asyncio.gather(*(slot.close() for slot in held), return_exceptions=True)
+        for slots in (self._slots, self._idle, self._parked):
+            slots.clear()
 
     def grow(self, size: int) -> None:
         """The cluster has room for ``size`` slots now: start what is missing, never end what runs."""
         self.size = max(size, self.size)
         if self._stopping or self._failure is not None:
             return
-        for _ in range(self.size - len(self._slots) - self._starting):
+        for _ in range(self.size - len(self._slots) - self._starting - len(self._parked)):
             self._start_one()
+
+    def forget(self, there: Iterable[str]) -> None:
+        """Only these nodes are there: what was taken out with others no longer counts as a slot."""
+        kept = set(there)
+        for slot in [slot for slot in self._parked if slot.node not in kept]:
+            self._parked.remove(slot)
+            self._spawn(_quietly(slot.close()))
 
     def drain(self, nodes: Iterable[str]) -> None:
         """These nodes are about to leave: their slots finish what they run and are replaced elsewhere."""
@@ -223,19 +225,39 @@ class ExecutionPool:
     # -- dispatch ------------------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        while self._heap and (slot := self._free_slot()) is not None:
+        aside = []
+        while self._heap and self._free_slots():
             waiting = heapq.heappop(self._heap)
-            if not waiting.done.done():
+            if waiting.done.done():
+                continue
+            slot = self._slot_for(waiting)
+            if slot is None:
+                aside.append(waiting)
+            else:
                 self._launch(slot, waiting, alone=False)
+        for waiting in aside:
+            heapq.heappush(self._heap, waiting)
         if not self._heap:
             self._dispatch_alone()
-        if len(self._heap) < 2 * max(self.size, 1) + 8:
+        if len(self._heap) < max(2 * max(self.size, 1) + 8, self._ahead):
             self._room.set()
         else:
             self._room.clear()
 
-    def _free_slot(self) -> Slot | None:
-        return next((slot for slot in self._idle if slot.node not in self._reserved_nodes), None)
+    def _free_slots(self) -> list[Slot]:
+        return [slot for slot in self._idle if slot.node not in self._reserved_nodes]
+
+    def _slot_for(self, waiting: _Waiting) -> Slot | None:
+        """A free slot; None where one that is busy now should be waited for.
+
+        A step whose slot died goes to another card or machine, while there is one.
+        """
+        free = self._free_slots()
+        if waiting.tried:
+            elsewhere = [slot for slot in self._slots if slot.place not in waiting.tried]
+            if elsewhere:
+                return next((slot for slot in free if slot in elsewhere), None)
+        return free[0]
 
     def _dispatch_alone(self) -> None:
         """Reruns wait for the end of everything else, then take a node each."""
@@ -257,14 +279,17 @@ class ExecutionPool:
         try:
             result = await waiting.work(slot)
         except SlotDied as error:
-            self._lose(slot, waiting, str(error), alone=alone)
+            self._lose(slot, waiting, error, alone=alone)
         except asyncio.CancelledError:
             waiting.done.cancel()
             raise
         else:
             if alone:
                 self._reserved_nodes.discard(slot.node)
-            if slot.node in self._leaving:
+            self._places.worked(slot.place)
+            if slot.place in self._places:
+                self._park(slot)
+            elif slot.node in self._leaving:
                 self._retire(slot)
             else:
                 self._idle.append(slot)
@@ -272,19 +297,24 @@ class ExecutionPool:
                 waiting.done.set_result(result)
         self._dispatch()
 
-    def _lose(self, slot: Slot, waiting: _Waiting, reason: str, *, alone: bool) -> None:
+    def _lose(self, slot: Slot, waiting: _Waiting, error: SlotDied, *, alone: bool) -> None:
         self.lost_slots += 1
-        self._slots.remove(slot)
         if alone:
             self._reserved_nodes.discard(slot.node)
-        self._spawn(_close_quietly(slot))
-        if not self._stopping:
-            self._start_one()
+        self._places.failed(slot.place, waiting.order[1], error)
+        if slot.place in self._places:
+            for each in [slot, *(idle for idle in self._idle if idle.place == slot.place)]:
+                self._park(each)
+        else:
+            self._retire(slot)
         waiting.tries += 1
+        waiting.tried.add(slot.place)
         if waiting.done.done():
             return
         if waiting.tries >= self._attempts:
-            waiting.done.set_result(f"its execution slot died {waiting.tries} times: {reason}")
+            waiting.done.set_result(f"its execution slot died {waiting.tries} times: {error}")
+        elif self._failure is not None:
+            waiting.done.set_exception(PoolBroken(self._failure))
         elif self._stopping:
             waiting.done.set_exception(Stopped())
         else:
@@ -294,9 +324,26 @@ class ExecutionPool:
 
     def _retire(self, slot: Slot) -> None:
         self._slots.remove(slot)
-        self._spawn(_close_quietly(slot))
+        self._spawn(_quietly(slot.close()))
         if not self._stopping:
             self._start_one()
+
+    def _park(self, slot: Slot) -> None:
+        """Take a slot out for good. It keeps its lease, or Ray would give the same card to the next one."""
+        for slots in (self._slots, self._idle):
+            if slot in slots:
+                slots.remove(slot)
+        self._parked.append(slot)
+        self._spawn(_quietly(slot.park()))
+        reason = self._places.reason(slot.place)
+        self._trouble(f"{slot.place} was taken out of the run: {reason}")
+        if not self._slots and self._starting == 0:
+            self._fail(f"no execution slot of class {self.name} is left: {reason}")
+
+    def _trouble(self, sentence: str) -> None:
+        if sentence not in self.troubles:
+            self.troubles.append(sentence)
+            self.say(sentence)
 
     def _start_one(self) -> None:
         self._starting += 1
@@ -310,13 +357,25 @@ class ExecutionPool:
             self._failed_starts += 1
             if self._failed_starts < MOST_FAILED_STARTS:
                 self._start_one()
-            elif not self._slots and self._starting == 0:
-                self._fail(str(error))
+                return
+            self._trouble(f"a slot of class {self.name} could not be started: {error}")
+            if not self._slots and self._starting == 0:
+                self._fail(f"no execution slot of class {self.name} could be started: {error}")
             return
+        except Exception as error:
+            # A fault of ours: everybody who waits is told, where they would wait for ever.
+            self._starting -= 1
+            self._fail(f"no execution slot of class {self.name} could be started: {error!r}")
+            raise
         self._starting -= 1
         self._failed_starts = 0
         if self._closed:
             await slot.close()
+            return
+        if slot.failure:
+            self._places.lost(slot.place, slot.failure)
+        if slot.place in self._places:
+            self._park(slot)
             return
         self.isolations.add(slot.isolation)
         self._slots.append(slot)
@@ -325,7 +384,7 @@ class ExecutionPool:
         self._dispatch()
 
     def _fail(self, reason: str) -> None:
-        self._failure = f"no execution slot of class {self.name} could be started: {reason}"
+        self._failure = reason
         self._ready.set()
         for waiting in (*self._heap, *self._alone):
             if not waiting.done.done():
@@ -340,9 +399,9 @@ class ExecutionPool:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _close_quietly(slot: Slot) -> None:
+async def _quietly(goodbye: Awaitable[None]) -> None:
     try:
-        await slot.close()
+        await goodbye
     except SlotDied:
         # It is gone already, which is what was wanted.
         return

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from orchestrator.core.digests import digest
 from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.problems import Problem
-from orchestrator.driver.pool import Slot, SlotDied
+from orchestrator.driver.slots import Slot, SlotDied
 from orchestrator.execute.actor import ExecutionActor, SlotInfo, SlotSettings
+from orchestrator.execute.card_health import CardLost
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -52,6 +53,16 @@ class RaySlot:
         return self.info.node
 
     @property
+    def place(self) -> str:
+        """Its card, or its machine where it has none."""
+        return self.info.place
+
+    @property
+    def failure(self) -> str:
+        """Why nothing can run on its card; empty where all is well."""
+        return self.info.failure
+
+    @property
     def isolation(self) -> str:
         """What its executor enforces."""
         return self.info.isolation
@@ -73,6 +84,10 @@ class RaySlot:
         execution = cast(Execution, await _call(self._actor.run.remote(key, [reference], job), deadline))
         slot = f"{self.info.host}:{self.info.pid}"
         return replace(execution, node=self.info.host, slot=slot, isolation=self.info.isolation)
+
+    async def park(self) -> None:
+        """End the executor and keep the actor, which holds the lease."""
+        await _call(self._actor.close.remote(), 10.0)
 
     async def close(self) -> None:
         """Ask the executor to end what it started, then end the actor."""
@@ -126,10 +141,11 @@ async def _call(reference: Any, deadline_s: float | None) -> object:
     try:
         return await asyncio.wait_for(reference, deadline_s)
     except TimeoutError as error:
-        raise SlotDied(f"no answer within {deadline_s:.0f} s") from error
+        raise SlotDied(f"no answer within {deadline_s:.0f} s", suspect=True) from error
     except ray.exceptions.RayTaskError as error:
         # The executor raised: it is broken, whatever the program was.
-        raise SlotDied(str(error.cause or error).strip().splitlines()[-1]) from error
+        reason = str(error.cause or error).strip().splitlines()[-1]
+        raise SlotDied(reason, suspect=True, lost=isinstance(error.cause, CardLost)) from error
     except ray.exceptions.RayError as error:
         raise SlotDied(_first_line(error)) from error
 

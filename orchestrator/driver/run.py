@@ -17,59 +17,52 @@ from typing import Any, Final
 from rich.console import Console
 
 from orchestrator.cluster.capacity import list_nodes
-from orchestrator.cluster.session import ClusterError, start_ray, stop_ray
+from orchestrator.cluster.session import start_ray, stop_ray
 from orchestrator.core.summary import Summary
 from orchestrator.core.systems import SYSTEMS
 from orchestrator.driver.books import Books
 from orchestrator.driver.elastic import Elastic
-from orchestrator.driver.execution import ExecutionService, InvalidReference
+from orchestrator.driver.ending import (
+    BUDGET,
+    DONE,
+    EXPECTED,
+    FAILED,
+    INTERRUPTED,
+    STATUS,
+    TRACKED_STATUS,
+    closing_words,
+    exit_code,
+    how_to_resume,
+    say_failure,
+)
+from orchestrator.driver.execution import ExecutionService
 from orchestrator.driver.generation import Generation
 from orchestrator.driver.local_servers import check_local_servers
-from orchestrator.driver.notes import announce, closing_notes, shown
+from orchestrator.driver.notes import announce, closing_notes
 from orchestrator.driver.placement import Placement, place
-from orchestrator.driver.pool import ExecutionPool, PoolBroken
+from orchestrator.driver.pool import ExecutionPool
 from orchestrator.driver.preflight import check_cluster, cluster_settings, preflight_only
 from orchestrator.driver.record import make_record, write_record
-from orchestrator.driver.regrade import Regrade, RegradeError
+from orchestrator.driver.regrade import Regrade
 from orchestrator.driver.results import Results
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, problems_by_pool
 from orchestrator.driver.tracking import Tracking
-from orchestrator.generate.service import FatalApiError
 from orchestrator.journal.cache import ReplyCache
-from orchestrator.journal.store import Journal, JournalBusy, JournalError
+from orchestrator.journal.store import Journal
 from orchestrator.ledger import Ledger
 from orchestrator.plan.model import Plan
-from orchestrator.report import conclusions, terminal_table, write_report
+from orchestrator.report import terminal_table, write_report
 from orchestrator.track.display import Display
-from orchestrator.track.mlflow_store import TrackingUnreachable
 from orchestrator.track.progress import CellProgress, Progress
 
 __all__ = ["BUDGET", "DONE", "FAILED", "INTERRUPTED", "run_plan"]
-
-DONE, FAILED, BUDGET, INTERRUPTED = 0, 1, 3, 130
-"""Exit codes; 2 (configuration) is given before this module is reached."""
-
-EXPECTED: Final = (
-    ClusterError,
-    FatalApiError,
-    InvalidReference,
-    JournalBusy,
-    JournalError,
-    OSError,
-    PoolBroken,
-    RegradeError,
-    TrackingUnreachable,
-)
-"""What ends a run with one sentence. Anything else is a fault of ours and keeps its traceback."""
 
 SLOT_WINDOW: Final = 4
 """Trials under way for each slot, beyond those that wait for the model."""
 
 TRACKING_QUIET_S: Final = 1.0
 """How long the tracking server may take to answer before the run says that it waits for it."""
-
-STATUS: Final = {DONE: "done", FAILED: "failed", BUDGET: "budget", INTERRUPTED: "interrupted"}
 
 FILES: Final = ("config.yaml", "plan.json", "results.parquet", "steps.parquet", "summary.json", "report.html")
 
@@ -82,9 +75,7 @@ def run_plan(plan: Plan) -> int:
     try:
         return asyncio.run(_Run(plan, console).main())
     except EXPECTED as error:
-        Console(stderr=True).print(
-            f"run failed: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True
-        )
+        say_failure(Console(stderr=True), error)
         return FAILED
 
 
@@ -126,7 +117,8 @@ class _Run:
             except asyncio.CancelledError:
                 if not self.interrupts:
                     raise
-                self._say_how_to_resume()
+                line = how_to_resume(self.plan, INTERRUPTED)
+                self.console.print(line, highlight=False, markup=False, soft_wrap=True)
                 return INTERRUPTED
 
     async def _check_tracking(self) -> None:
@@ -142,7 +134,7 @@ class _Run:
         plan = self.plan
         live = plan.config.display == "rich" or (plan.config.display == "auto" and self.console.is_terminal)
         async with Display(progress, self.console, live=live) as display:
-            pools = await self._start(stack, journal)
+            pools = await self._start(stack, journal, display)
             plan = self.plan
             services = {
                 name: ExecutionService(pool, journal, seed=plan.config.seed) for name, pool in pools.items()
@@ -170,12 +162,18 @@ class _Run:
             progress.message = "writing results"
             await self.generation.drain()
             notes.extend(closing_notes(works, ledger, books))
+            notes.extend(trouble for pool in pools.values() for trouble in pool.troubles)
             if self.regrade is not None:
                 notes.extend(self.regrade.finish(plan.run_dir))
             summary = await self._finish(pools, notes)
-        return self._conclude(summary)
+        code = self._code()
+        self.console.print(terminal_table(summary))
+        closing_words(self.console, self.plan, self.scheduler, self.tracking, code)
+        return code
 
-    async def _start(self, stack: contextlib.AsyncExitStack, journal: Journal) -> dict[str, ExecutionPool]:
+    async def _start(
+        self, stack: contextlib.AsyncExitStack, journal: Journal, display: Display
+    ) -> dict[str, ExecutionPool]:
         """Start Ray, the rehearsal server and the pools; tracking once the cores are free."""
         plan = self.plan
         self.progress.message = "starting Ray"
@@ -188,6 +186,7 @@ class _Run:
         pools = build_pools(plan, placement.slots)
         for pool in pools.values():
             stack.push_async_callback(pool.close)
+            pool.say = display.say
             pool.open()
         for pool in pools.values():
             await pool.ready()
@@ -314,57 +313,12 @@ class _Run:
         )
         await asyncio.to_thread(write_report, [plan.run_dir], plan.run_dir / "report.html")
         files = [plan.run_dir / name for name in FILES]
-        # A budget that ends a sweep does what it was set for; the tag `status` tells it from a sweep that is done.
-        status = {DONE: "FINISHED", BUDGET: "FINISHED", INTERRUPTED: "KILLED"}.get(self._code(), "FAILED")
+        status = TRACKED_STATUS[self._code()]
         await self.tracking.finish(summary, files, status=status, isolation=isolation)
         return summary
 
-    # -- the end -------------------------------------------------------------------------------------------
-
-    def _conclude(self, summary: Summary) -> int:
-        console, code = self.console, self._code()
-        console.print(terminal_table(summary))
-        for line in conclusions(self.plan.run_dir):
-            console.print(line, style="bold", highlight=False, markup=False, soft_wrap=True)
-        if self.scheduler is not None and (failure := self.scheduler.failure) is not None:
-            if not isinstance(failure, EXPECTED):
-                raise failure
-            console.print(f"run failed: {failure}", style="bold red", highlight=False, markup=False, soft_wrap=True)
-        if code == BUDGET:
-            console.print(
-                f"the budget is used up: {self.scheduler.budget_refusals if self.scheduler else 0} trials were not"
-                " run; a larger one goes on where this stopped:",
-                highlight=False,
-            )
-        if code in (BUDGET, INTERRUPTED, FAILED):
-            self._say_how_to_resume()
-        if self.tracking.failure is not None:
-            console.print(self.tracking.failure, style="yellow", highlight=False, markup=False, soft_wrap=True)
-        console.print(f"report: {shown(self.plan.run_dir / 'report.html')}", highlight=False, soft_wrap=True)
-        if self.tracking.enabled:
-            console.print(self.tracking.how_to_look, highlight=False, markup=False, soft_wrap=True)
-        return code
-
     def _code(self) -> int:
-        scheduler = self.scheduler
-        if scheduler is not None and scheduler.failure is not None:
-            return FAILED
-        if self.interrupts:
-            return INTERRUPTED
-        if scheduler is not None and scheduler.budget_refusals:
-            return BUDGET
-        return DONE
-
-    def _say_how_to_resume(self) -> None:
-        larger = ""
-        if self._code() == BUDGET:
-            larger = f" budget.usd={2 * (self.plan.config.budget.usd or 0.0):g}"
-        self.console.print(
-            f"to go on: python -m orchestrator resume={shown(self.plan.run_dir)}{larger}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        return exit_code(self.scheduler, interrupted=self.interrupts > 0)
 
     # -- small parts ---------------------------------------------------------------------------------------
 

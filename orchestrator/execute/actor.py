@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.execution import Execution, Executor, Job, Preparation
 from orchestrator.core.problems import GpuTests, Problem
-from orchestrator.execute.card import leased_card
+from orchestrator.execute.card import Card, leased_card
+from orchestrator.execute.card_health import CardHealth, CardLost
 from orchestrator.execute.sandbox.process import die_with_parent
 
 if TYPE_CHECKING:
@@ -20,6 +24,9 @@ __all__ = ["ExecutionActor", "SlotInfo", "SlotSettings"]
 
 MOST_PROBLEMS: Final = 512
 """Problems with their recordings that an actor keeps at hand; the rest is fetched again."""
+ARMING_TRIES: Final = 3
+ARMING_PAUSE_S: Final = 5.0
+"""A card whose last tenant was killed may still be giving memory back when the next one comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,8 @@ class SlotSettings:
     spares: int = 2
     memory_cap_bytes: int | None = None
     """Card memory that is enforced; None: all there is."""
+    tools: tuple[str, ...] = ()
+    """What looks at a GPU program besides, for feedback only: ``sanitizer``, ``ncu``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,16 @@ class SlotInfo:
     card: str
     """What the card says of itself, for prompts; empty without one."""
     pid: int
+    failure: str = ""
+    """Why nothing can run on the leased card; empty where all is well."""
+    lease: str = ""
+    """What Ray calls the card; empty without one."""
+
+    @property
+    def place(self) -> str:
+        """What fails together, as people would name it: the card, or the node of a slot without one."""
+        where = f"{self.host} (node {self.node[:6]})"
+        return f"card {self.gpu_uuid or self.lease} of {where}" if self.lease else where
 
 
 class ExecutionActor:
@@ -56,7 +75,9 @@ class ExecutionActor:
 
     def __init__(self, settings: SlotSettings) -> None:
         self._settings = settings
-        self._card = leased_card(settings.memory_cap_bytes) if settings.device == "gpu" else None
+        self._card: Card | None = None
+        self._health: CardHealth | None = None
+        self._lease = ""
         # The raylet is this process's parent. A worker that outlives it would keep its sandbox alive as well, and
         # Ray lets a busy one go on for a while.
         die_with_parent()
@@ -69,25 +90,47 @@ class ExecutionActor:
         self._problems: OrderedDict[str, tuple[Problem, Preparation | None]] = OrderedDict()
 
     def describe(self, kind: str) -> SlotInfo:
-        """Start the executor for ``kind`` of tests (``python`` or ``gpu``) and say what it runs on."""
+        """Start the executor for ``kind`` of tests (``python`` or ``gpu``) and say what it runs on.
+
+        A card that nothing can run on is told of and not raised: this actor then keeps its lease, so that Ray gives
+        it to no other.
+        """
         import ray
 
+        isolation = failure = ""
+        try:
+            if self._settings.device == "gpu":
+                self._open_card()
+            isolation = self._start(kind).isolation
+        except CardLost as error:
+            failure = str(error)
         return SlotInfo(
             node=ray.get_runtime_context().get_node_id(),
             host=platform.node(),
-            isolation=self._executor(kind).isolation,
+            isolation=isolation,
             gpu=self._card.name if self._card else "",
             gpu_uuid=self._card.uuid if self._card else "",
             card=self._card.facts if self._card else "",
             pid=os.getpid(),
+            failure=failure,
+            lease=self._lease,
         )
 
     def prepare(self, problem: Problem, seed: int) -> Preparation:
-        """Run the problem's reference on all its tests."""
-        return self._executor(_kind(problem)).prepare(problem, seed)
+        """Run the problem's reference on all its tests.
+
+        Raises:
+            CardLost: the card is gone.
+        """
+        with self._on_card():
+            return self._executor(_kind(problem)).prepare(problem, seed)
 
     def run(self, key: str, bundle: list[ObjectRef[Any]], job: Job) -> Execution:
-        """Run one program. ``bundle`` holds a reference to ``(problem, preparation)``, fetched once a ``key``."""
+        """Run one program. ``bundle`` holds a reference to ``(problem, preparation)``, fetched once a ``key``.
+
+        Raises:
+            CardLost: the card is gone.
+        """
         import ray
 
         if key in self._problems:
@@ -99,13 +142,61 @@ class ExecutionActor:
         problem, preparation = self._problems[key]
         if preparation is None:
             raise RuntimeError(f"{problem.id} was not prepared")
-        return self._executor(_kind(problem)).run(problem, preparation, job)
+        with self._on_card():
+            return self._executor(_kind(problem)).run(problem, preparation, job)
 
     def close(self) -> None:
         """End everything that the slot started."""
         for executor in self._executors.values():
             executor.close()
         self._executors.clear()
+
+    def _open_card(self) -> None:
+        import pynvml
+        import ray
+
+        self._lease = ",".join(str(each) for each in ray.get_gpu_ids())
+        try:
+            self._card = leased_card(self._settings.memory_cap_bytes)
+        except pynvml.NVMLError as error:
+            raise CardLost(f"the driver says of it: {error}") from error
+        self._health = CardHealth(self._card.uuid)
+
+    def _start(self, kind: str) -> Executor:
+        """The executor for ``kind``.
+
+        Raises:
+            CardLost: no context can be made on the card.
+        """
+        if kind != "gpu" or self._settings.device != "gpu":
+            return self._executor(kind)
+        from orchestrator.execute.gpu.spares import ArmingFailed
+
+        for left in reversed(range(ARMING_TRIES)):
+            try:
+                return self._executor(kind)
+            except ArmingFailed as error:
+                if not left:
+                    raise CardLost(f"no context can be made on it: {error}") from error
+                time.sleep(ARMING_PAUSE_S)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    @contextlib.contextmanager
+    def _on_card(self) -> Iterator[None]:
+        """What is done with a card that is well before it; what goes wrong meanwhile is the card's if it is not."""
+        if self._health is None:
+            yield
+            return
+        from orchestrator.execute.gpu.session import CardQuarantined
+
+        self._health.check()
+        try:
+            yield
+        except CardQuarantined as error:
+            raise CardLost(str(error)) from error
+        except Exception:
+            self._health.check()
+            raise
 
     def _executor(self, kind: str) -> Executor:
         if kind not in self._executors:
@@ -127,6 +218,7 @@ class ExecutionActor:
                 spares=self._settings.spares,
                 memory_cap_bytes=self._settings.memory_cap_bytes,
                 isolation=self._settings.isolation,
+                tools=self._settings.tools if self._settings.device == "gpu" else (),
             )
         )
 

@@ -159,9 +159,9 @@ class _JudgingActor:
 class _FakedSlot:
     """A verdict at once, or after a recorded time."""
 
-    node = "here"
+    node = place = "here"
     isolation = "full"
-    card = ""
+    card = failure = ""
 
     def __init__(self, durations: _Durations) -> None:
         self._durations = durations
@@ -173,6 +173,9 @@ class _FakedSlot:
         if seconds := self._durations.draw("execution"):
             await asyncio.sleep(seconds)
         return _verdict()
+
+    async def park(self) -> None:
+        return None
 
     async def close(self) -> None:
         return None

@@ -191,7 +191,7 @@ def test_labels_are_those_that_the_hardware_classes_ask_for(name: str) -> None:
     }
     for kind in load(name)["available_node_types"].values():
         label = kind.get("labels", {}).get("gpu-class")
-        assert label in known | {None, "t4"}
+        assert label in known
 
 
 def test_the_kuberay_files_have_only_fields_that_kuberay_knows() -> None:

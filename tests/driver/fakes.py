@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.problems import ExampleTests, Limits, Problem, PublicProblem, PythonTests
 from orchestrator.core.verdicts import Verdict
-from orchestrator.driver.pool import SlotDied
+from orchestrator.driver.slots import SlotDied
 
 LIMITS = Limits(2.0, 15.0)
 
@@ -46,6 +46,12 @@ class FakeSlot:
     ran: list[Job] = field(default_factory=list)
     closed: bool = False
     delay: float = 0.0
+    place: str = ""
+    failure: str = ""
+    parked: bool = False
+
+    def __post_init__(self) -> None:
+        self.place = self.place or self.node
 
     async def prepare(self, problem: Problem, seed: int) -> Preparation:
         return Preparation(problem.id, Verdict.PASSED, "", problem.limits)
@@ -56,6 +62,9 @@ class FakeSlot:
         if self.closed:
             raise SlotDied("closed")
         return self.behave(self, job)
+
+    async def park(self) -> None:
+        self.parked = True
 
     async def close(self) -> None:
         self.closed = True

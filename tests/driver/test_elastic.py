@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from orchestrator.cluster.capacity import Demand, NodeView
 from orchestrator.driver.elastic import Elastic
-from orchestrator.driver.pool import ExecutionPool, SlotDied
+from orchestrator.driver.pool import ExecutionPool
+from orchestrator.driver.slots import SlotDied
 
 from .fakes import FakeSlot, job, passed
 from .test_pool import run

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.verdicts import Verdict
-from orchestrator.driver.pool import ExecutionPool, PoolBroken, SlotDied, Stopped
+from orchestrator.driver.pool import ExecutionPool, PoolBroken, Stopped
+from orchestrator.driver.slots import SlotDied
 
-from .fakes import LIMITS, FakeSlot, FakeSlots, job, passed, problem
+from .fakes import LIMITS, Behaviour, FakeSlot, FakeSlots, job, passed, problem
 
 PREPARED = Preparation("fake/0", Verdict.PASSED, "", LIMITS)
 
@@ -187,6 +189,171 @@ def test_generation_is_held_back_while_too_much_is_queued() -> None:
         await room
         assert pool.waiting < 40
         await asyncio.gather(*work)
+        await pool.close()
+
+    asyncio.run(check())
+
+
+def on(
+    places: list[str], behave: Behaviour, *, failure: str = ""
+) -> tuple[Callable[[], Awaitable[FakeSlot]], list[FakeSlot]]:
+    """Starts slots as Ray does: each gets the first place that nobody holds."""
+    made: list[FakeSlot] = []
+
+    async def start() -> FakeSlot:
+        while True:
+            held = {slot.place for slot in made if not slot.closed}
+            free = [place for place in places if place not in held]
+            if free:
+                broken = failure if free[0] == "bad" else ""
+                made.append(FakeSlot(behave, node=free[0], place=free[0], delay=0.001, failure=broken))
+                return made[-1]
+            await asyncio.sleep(0.001)
+
+    return start, made
+
+
+def test_a_lost_card_is_not_used_again_and_its_program_runs_on_another() -> None:
+    async def check() -> None:
+        def behave(slot: FakeSlot, job: Job) -> Execution:
+            if slot.place == "bad":
+                raise SlotDied("GPU is lost", lost=True)
+            return Execution(Verdict.PASSED, slot.place)
+
+        start, made = on(["bad", "good"], behave)
+        pool = ExecutionPool("gpu", start, 2)
+        said: list[str] = []
+        pool.say = said.append
+        pool.open()
+        await pool.ready()
+        found = await asyncio.gather(*(run(pool, job(str(n))) for n in range(20)))
+        assert [each.reason for each in found] == ["good"] * 20
+        assert said == pool.troubles == ["bad was taken out of the run: GPU is lost"]
+        # It keeps its lease, so that Ray does not give the card to the next actor.
+        assert [(slot.place, slot.parked, slot.closed) for slot in made] == [
+            ("bad", True, False),
+            ("good", False, False),
+        ]
+        pool.grow(2)
+        assert pool.starting == 0
+        await pool.close()
+        assert all(slot.closed for slot in made)
+
+    asyncio.run(check())
+
+
+def test_a_card_that_is_broken_when_its_slot_starts_does_not_hold_up_the_others() -> None:
+    async def check() -> None:
+        start, _ = on(
+            ["bad", "good"], lambda slot, job: Execution(Verdict.PASSED, slot.place), failure="no context"
+        )
+        pool = ExecutionPool("gpu", start, 2)
+        pool.open()
+        await pool.ready()
+        assert {(await run(pool, job(str(n)))).reason for n in range(5)} == {"good"}
+        assert pool.troubles == ["bad was taken out of the run: no context"]
+        await pool.close()
+
+    asyncio.run(check())
+
+
+def test_when_the_last_card_is_lost_everybody_is_told_why() -> None:
+    async def check() -> None:
+        def behave(slot: FakeSlot, job: Job) -> Execution:
+            raise SlotDied("GPU is lost", lost=True)
+
+        start, _ = on(["one"], behave)
+        pool = ExecutionPool("gpu", start, 1)
+        pool.open()
+        await pool.ready()
+        found = await asyncio.gather(*(run(pool, job(str(n))) for n in range(3)), return_exceptions=True)
+        assert [type(each) for each in found] == [PoolBroken] * 3
+        assert str(found[0]) == "no execution slot of class gpu is left: GPU is lost"
+        await pool.close()
+
+    asyncio.run(check())
+
+
+def test_a_place_where_programs_keep_failing_does_not_draw_all_work_to_itself() -> None:
+    async def check() -> None:
+        def behave(slot: FakeSlot, job: Job) -> Execution:
+            if slot.place == "bad":
+                # At once, where the good one takes its time.
+                raise SlotDied("the referee died", suspect=True)
+            return Execution(Verdict.PASSED, slot.place)
+
+        start, made = on(["bad", "good"], behave)
+        pool = ExecutionPool("gpu", start, 2, attempts=3)
+        pool.open()
+        await pool.ready()
+        found = await asyncio.gather(*(run(pool, job(str(n))) for n in range(30)))
+        assert {each.verdict for each in found} == {Verdict.PASSED}
+        assert sum(len(slot.ran) for slot in made if slot.place == "bad") == 3
+        assert "3 programs in a row could not be judged there" in pool.troubles[0]
+        await pool.close()
+
+    asyncio.run(check())
+
+
+def test_a_program_that_kills_its_executor_takes_no_place_with_it() -> None:
+    async def check() -> None:
+        def behave(slot: FakeSlot, job: Job) -> Execution:
+            if job.program.startswith("poison"):
+                raise SlotDied("the referee died", suspect=True)
+            return passed()
+
+        start, made = on(["one", "two", "three"], behave)
+        pool = ExecutionPool("gpu", start, 3, attempts=3)
+        pool.open()
+        await pool.ready()
+        while pool.starting:  # noqa: ASYNC110  (a pool tells nobody when its last slot is up)
+            await asyncio.sleep(0.001)
+        poison = await run(pool, job("poison"))
+        assert poison.verdict is Verdict.INFRASTRUCTURE
+        # Three different places, as there were three.
+        assert sorted(slot.place for slot in made if slot.ran) == ["one", "three", "two"]
+        assert {(await run(pool, job(str(n)))).verdict for n in range(10)} == {Verdict.PASSED}
+        assert pool.troubles == []
+        await pool.close()
+
+    asyncio.run(check())
+
+
+def test_what_was_taken_out_with_a_node_makes_room_when_the_node_is_gone() -> None:
+    async def check() -> None:
+        lost = {"bad"}
+
+        def behave(slot: FakeSlot, job: Job) -> Execution:
+            if slot.place in lost:
+                raise SlotDied("GPU is lost", lost=True)
+            return Execution(Verdict.PASSED, slot.place)
+
+        places = ["bad", "good"]
+        start, _ = on(places, behave)
+        pool = ExecutionPool("gpu", start, 2)
+        pool.open()
+        await pool.ready()
+        await asyncio.gather(*(run(pool, job(str(n))) for n in range(4)))
+        # The machine was started again, with the same card under another node.
+        places[:] = ["good", "mended"]
+        pool.forget(["good", "mended"])
+        pool.grow(2)
+        found = await asyncio.gather(*(run(pool, job(f"x{n}")) for n in range(20)))
+        assert {each.reason for each in found} == {"good", "mended"}
+        await pool.close()
+
+    asyncio.run(check())
+
+
+def test_a_fault_of_ours_in_starting_a_slot_is_told_to_everybody_who_waits() -> None:
+    async def check() -> None:
+        async def start() -> FakeSlot:
+            raise ValueError("a label may not hold a space")
+
+        pool = ExecutionPool("gpu", start, 1)
+        pool.open()
+        with pytest.raises(PoolBroken, match="a label may not hold a space"):
+            await pool.ready()
         await pool.close()
 
     asyncio.run(check())
