@@ -54,7 +54,7 @@ def render(parts: list[dict[str, Any]]) -> str:
         [
             r["name"],
             r.get("want", ""),
-            r["got"],
+            r["got"] if r.get("speedup") is None else f"{r['got']}, {r['speedup']:.2f}x",
             r["reason"].replace("|", "/"),
             r.get("next", ""),
             r.get("rest", ""),
@@ -75,31 +75,20 @@ def render(parts: list[dict[str, Any]]) -> str:
 
 def _bench(options: argparse.Namespace, scratch: str) -> Bench:
     uuid = common.card_uuid(options.first_card) if options.device == "gpu" else ""
-    return _CardBench(options.device, Path(scratch), uuid)
-
-
-class _CardBench(Bench):
-    """A bench on one of several cards."""
-
-    def __init__(self, device: str, scratch: Path, uuid: str) -> None:
-        self._uuid = uuid
-        super().__init__(
-            device, scratch, gpu_uuid=uuid, timing_budget_s=0.15, min_rounds=5, max_rounds=12, energy_window_s=0.0
-        )
-
-    def card_bytes(self) -> int:
-        """Memory in use on this card."""
-        if self.device == "cpu":
-            return 0
-        import pynvml
-
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(self._uuid)).used)
+    return Bench(
+        options.device,
+        Path(scratch),
+        gpu_uuid=uuid,
+        timing_budget_s=0.15,
+        min_rounds=5,
+        max_rounds=12,
+        energy_window_s=0.0,
+    )
 
 
 def _one(bench: Bench, case: Case) -> dict[str, Any]:
     # The problem is opened, its spares armed, before memory is read: that is the baseline.
-    bench.honest(case)
+    bench.settle(case)
     before, baseline = bench.traces(), bench.card_bytes()
     began = time.monotonic()
     done = bench.judge(case)
