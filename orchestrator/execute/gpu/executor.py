@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from orchestrator.core.gpu import GpuFeedback, GpuMeasures
 from orchestrator.core.problems import GpuTests, Problem
 from orchestrator.core.verdicts import Verdict
 from orchestrator.execute.gpu import findings, rules, tools
-from orchestrator.execute.gpu.cpu_timing import time_cpu_reference
+from orchestrator.execute.gpu.cpu_timing import CpuTiming
 from orchestrator.execute.gpu.family import FamilyError
 from orchestrator.execute.gpu.follow import Watched
 from orchestrator.execute.gpu.nvml import CardWatch
@@ -96,15 +95,24 @@ class GpuExecutor:
         if failed:
             reason = f"the reference program failed: {failed.get('type')}: {failed.get('message')}"[:300]
             return Preparation(problem.id, Verdict.ERROR, " ".join(reason.split()), limits)
-        made = Preparation(
-            problem.id, Verdict.PASSED, "", limits, recording=json.dumps(recording, sort_keys=True).encode()
-        )
-        for kind in ("feedback", "scoring"):
-            job = Job(problem.id, problem.reference, kind, seed, limits)
-            done = self._execute(problem, made, job, timing=False)
-            if done.verdict is not Verdict.PASSED:
-                return Preparation(problem.id, done.verdict, f"reference on {kind} tests: {done.reason}", limits)
-        return made
+        # The CPU's inputs are made while the reference is judged, when nothing is timed on either side.
+        timing = None if "cpu_reference_s" in recording else self._time_cpu(tests)
+        try:
+            for kind in ("feedback", "scoring"):
+                made = Preparation(problem.id, Verdict.PASSED, "", limits, recording=json.dumps(recording).encode())
+                job = Job(problem.id, problem.reference, kind, seed, limits)
+                done = self._execute(problem, made, job, timing=False)
+                if done.verdict is not Verdict.PASSED:
+                    reason = f"reference on {kind} tests: {done.reason}"
+                    return Preparation(problem.id, done.verdict, reason, limits)
+            if "cpu_reference_s" not in recording:
+                self._session.settle()
+                recording["cpu_reference_s"] = timing.finish() if timing is not None else None
+        finally:
+            if timing is not None:
+                timing.close()
+        recorded = json.dumps(recording, sort_keys=True).encode()
+        return Preparation(problem.id, Verdict.PASSED, "", limits, recording=recorded)
 
     def run(self, problem: Problem, preparation: Preparation, job: Job) -> Execution:
         """Run one program and decide its verdict outside its process."""
@@ -188,7 +196,10 @@ class GpuExecutor:
         )
 
     def _size(self, tests: GpuTests) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """Size and CPU time of the timed shape, once for all dialects; or what the reference failed with."""
+        """Size of the timed shape, once for all dialects; or what the reference failed with.
+
+        :meth:`prepare` adds the CPU reference's time, once for all dialects too.
+        """
         key = (tests.name, tests.dtype)
         if key not in self._sized:
             scale = 1.0 if self._settings.device == "gpu" else _HOST_SCALE
@@ -203,7 +214,6 @@ class GpuExecutor:
                 "scale": float(answer["scale"]),
                 "dims": answer["shape"],
                 "reference_s": answer.get("seconds"),
-                "cpu_reference_s": self._cpu_reference(tests),
             }
         return self._sized[key], None
 
@@ -224,14 +234,13 @@ class GpuExecutor:
             self._ceilings[key] = self._session.command({"cmd": "ceilings", "dtype": tests.dtype})
         return self._ceilings[key]
 
-    def _cpu_reference(self, tests: GpuTests) -> float | None:
+    def _time_cpu(self, tests: GpuTests) -> CpuTiming | None:
+        """Begin to time the CPU reference; None where that is not wanted."""
         limit = self._settings.cpu_reference_limit_s
         if limit <= 0:
             return None
         order = self._session.command({"cmd": "inputs"})
-        with suppress(MemoryError):
-            return time_cpu_reference(tests.name, tests.dtype, order["seed"], order["shape"], limit)
-        return None
+        return CpuTiming(tests.name, tests.dtype, order["seed"], order["shape"], limit)
 
 
 def _rescale(scale: float) -> dict[str, Any]:
