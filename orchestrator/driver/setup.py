@@ -51,12 +51,14 @@ def build_pools(plan: Plan, slots: Mapping[str, int]) -> dict[str, ExecutionPool
                 isolation=config.isolation.require,
                 spares=config.execute.spares,
                 memory_cap_bytes=config.hardware.memory_bytes,
+                tools=tuple(config.execute.tools),
             ),
             dict(config.hardware.labels),
             "gpu" if gpu_suite else "python",
         )
         size = config.execute.slots or slots[name]
-        pools[name] = ExecutionPool(name, factory.start, size, attempts=config.execute.attempts)
+        ahead = plan.config.generate.in_flight if plan.regrade is None else 0
+        pools[name] = ExecutionPool(name, factory.start, size, attempts=config.execute.attempts, ahead=ahead)
     return pools
 
 
