@@ -25,6 +25,7 @@ __all__ = ["MOST_JOB_BYTES", "serve"]
 MOST_JOB_BYTES: Final = 512 << 20
 _MOST_REASON: Final = 300
 _MOST_GOT: Final = 2000
+_TESTS_FILE: Final = "tests.py"
 _RECURSION: Final = sys.getrecursionlimit()
 
 
@@ -36,6 +37,8 @@ class _Tests(NamedTuple):
     examples: list[tuple[str, str]]
     calls: list[bytes]
     batch: bytes
+    text: str
+    """What ``source`` was compiled from; empty without it."""
 
 
 class _Result(NamedTuple):
@@ -105,7 +108,8 @@ def _compile(tests: dict[str, Any]) -> _Tests:
     source = tests["source"]
     return _Tests(
         setup=compile(tests["setup"], "setup.py", "exec", dont_inherit=True),
-        source=None if source is None else compile(source, "tests.py", "exec", dont_inherit=True),
+        source=None if source is None else compile(source, _TESTS_FILE, "exec", dont_inherit=True),
+        text=source or "",
         examples=tests["examples"],
         calls=calls,
         batch=b"".join(frame(call) for call in calls),
@@ -129,7 +133,7 @@ def _judge(control: Channel, proxy: Proxy, tests: _Tests, job: dict[str, Any]) -
         proxy.ensure_loaded()
         result = _Result("passed", "")
     except BaseException as error:  # noqa: BLE001 - whatever ends the tests is a verdict; the process goes on.
-        result = _explain(error, proxy)
+        result = _explain(error, proxy, tests.text)
     # A test that swallows everything must not swallow this.
     return result if proxy.ended is None else _Result(proxy.ended.verdict, proxy.ended.reason)
 
@@ -156,15 +160,28 @@ def _try_examples(
     return first
 
 
-def _explain(error: BaseException, proxy: Proxy) -> _Result:
+def _failed_line(error: BaseException, source: str) -> str:
+    """The line of the tests at which an exception left them; empty where it came from elsewhere."""
+    lines = source.splitlines()
+    found = ""
+    place = error.__traceback__
+    while place is not None:
+        if place.tb_frame.f_code.co_filename == _TESTS_FILE and place.tb_lineno <= len(lines):
+            found = lines[place.tb_lineno - 1].strip()
+        place = place.tb_next
+    return found
+
+
+def _explain(error: BaseException, proxy: Proxy, source: str = "") -> _Result:
     if isinstance(error, Ended):
         return _Result(error.verdict, error.reason)
     if any(error is raised for raised in proxy.raised):
         text = str(error) if isinstance(error, CandidateError) else _name(error)
         return _Result("out_of_memory" if isinstance(error, MemoryError) else "error", text)
     if isinstance(error, AssertionError):
-        message = str(error)
-        return _Result("wrong_answer", f"at call {len(proxy.made)}" + (f": {message}" if message else ""))
+        # The line says what was asked and what was expected; messages of suites mostly number their tests.
+        said = _failed_line(error, source) or str(error)
+        return _Result("wrong_answer", f"at call {len(proxy.made)}" + (f": {said}" if said else ""))
     if isinstance(error, Unsendable):
         return _Result("unsendable", str(error))
     tainted = isinstance(error, MemoryError) or not isinstance(error, Exception)
