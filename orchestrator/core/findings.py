@@ -47,6 +47,7 @@ MARGIN = 0.10
 FACTOR = 1.5
 """A time or size supports a claimed one when its whole interval lies within this factor of it."""
 CLAIMED_GAP = 0.08
+REHEARSAL = "this was a rehearsal and no model was called"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +205,7 @@ def _claimed_effort(name: str, row: ClaimedSystem, cell: CellSummary, rows: Sequ
             continue
         subject = f"{name}: {quantity}"
         if cell.synthetic:
-            found.append(
-                _unmeasured(subject, show(claimed), "this was a rehearsal, and no model wrote the programs")
-            )
+            found.append(_unmeasured(subject, show(claimed), REHEARSAL))
         else:
             found.append(time_finding(subject, claimed, values_of(graded, column), show, _other_setting(cell)))
     return found
@@ -216,7 +215,7 @@ def _claimed_rate(subject: str, claimed: float, cell: CellSummary) -> Finding:
     rate = cell.pass_at_1
     if rate is None or cell.synthetic:
         shown = "" if rate is None else f"; its synthetic figure is {rate.value:.1%}"
-        return _unmeasured(subject, f"{claimed:.0%}", f"this was a rehearsal and no model was called{shown}")
+        return _unmeasured(subject, f"{claimed:.0%}", f"{REHEARSAL}{shown}")
     finding = rate_finding(subject, claimed, rate, f"{cell.passed}/{cell.graded}")
     if not is_claude(cell):
         text = f"Cannot tell: {finding.measured}, but the claim is about Claude Sonnet and this is {cell.model}."
@@ -235,11 +234,7 @@ def _gaps(evidence: Evidence) -> list[Finding]:
     ]
     real = [(a, b, p) for a, b, p in pairs if not (a.synthetic or b.synthetic)]
     if not real:
-        why = (
-            "this was a rehearsal and no model was called"
-            if pairs
-            else "it needs both systems on the same problems"
-        )
+        why = REHEARSAL if pairs else "it needs both systems on the same problems"
         return [_unmeasured(subject, "+8 points", why)]
     found: list[Finding] = []
     corrected = correct_for_several([p for _, _, p in real])
@@ -284,13 +279,16 @@ def _headline(evidence: Evidence) -> Finding:
 
 def _capabilities(evidence: Evidence) -> list[Finding]:
     found = []
-    cells = [c for c in evidence.summary.cells if c.system == "hybrid" and not c.synthetic]
+    hybrids = [c for c in evidence.summary.cells if c.system == "hybrid" and c.graded]
+    cells = [c for c in hybrids if not c.synthetic]
     rows = [row for cell in cells for row in evidence.rows.get(cell.id, ())]
     for claim, verdicts in CAPABILITIES:
         subject = f"The hybrid can {claim}"
         failed = [r for r in rows if r.get("first_turn_verdict") in verdicts]
         if not failed:
             why = f"no hybrid trial with a real model had a first turn that ended in {' or '.join(verdicts)}"
+            if hybrids and not cells:
+                why = REHEARSAL
             found.append(_unmeasured(subject, "yes", why))
             continue
         mended = sum(map(is_passed, failed))
@@ -315,6 +313,8 @@ def _workload(workload: Workload, evidence: Evidence) -> Finding:
         for row in evidence.rows.get(cell.id, ())
         if is_passed(row) and str(row.get("problem")).rpartition("/")[2] in workload.problems
     ]
+    if not cells and any(c.system == workload.system and c.gpu is not None for c in evidence.summary.cells):
+        return _unmeasured(subject, workload.claim, REHEARSAL)
     timed = [(row, v) for row in rows if (v := number(row.get("cpu_speedup"))) is not None]
     on_card = [(row, v) for row, v in timed if card_of(row) is not None]
     if not on_card:

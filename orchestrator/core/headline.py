@@ -36,8 +36,8 @@ class Strategy:
 
     @property
     def label(self) -> str:
-        """Model, kind and whatever else the cell's axes set."""
-        rest = self.cell.label.split(" · ")[1:]
+        """Model, kind and whatever else the cell's axes set but for the suite, which is the same for all."""
+        rest = [part for part in self.cell.label.split(" · ")[1:] if part != self.cell.suite]
         return " · ".join([*rest, self.kind])
 
     @property

@@ -123,7 +123,8 @@ class CellSummary:
         axes = {key.rsplit(".", 1)[-1]: value for key, value in self.axes.items() if key not in named}
         # Effort changes price and rate alike, so it is named also where it is no axis.
         axes |= {"effort": self.effort} if self.effort is not None and "effort" not in axes else {}
-        rest = [f"{name}={value}" for name, value in axes.items()]
+        # Names of suites and cards say what they are.
+        rest = [str(value) if name in ("suite", "hardware") else f"{name}={value}" for name, value in axes.items()]
         return " · ".join([self.system, *([self.model] if self.model else []), *rest])
 
     @property

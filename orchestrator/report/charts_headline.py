@@ -120,9 +120,7 @@ def headline_chart(headline: Headline, number: int = 1) -> Chart:
         "headline" if number == 1 else f"headline-{number}",
         f"Solved problems against dollars ({headline.suite})",
         "Each line goes through the same problems in the same order and pays what its own replies cost, on a log "
-        "scale; its marker is where it ended. Best of k: public tests choose among k tries (square). Repaired: "
-        "what failed went back to the model (diamond). Hollow: the scoring tests chose, an upper bound that nobody "
-        f"can buy. {cut}{left}",
+        f"scale; its marker is where it ended.{_kinds(headline)} {cut}{left}",
         data,
         {
             "height": 440,
@@ -132,6 +130,17 @@ def headline_chart(headline: Headline, number: int = 1) -> Chart:
         },
         synthetic=headline.synthetic,
     )
+
+
+def _kinds(headline: Headline) -> str:
+    """What the markers that are there mean."""
+    said = {
+        "best": " Square: the best of k tries, chosen by public tests.",
+        "repaired": " Diamond: what failed went back to the model.",
+    }
+    kinds = {one.kind.split()[0] for one in headline.found}
+    hollow = " Hollow: the scoring tests chose, an upper bound that nobody can buy."
+    return "".join(said[kind] for kind in said if kind in kinds) + hollow * any(o.bound for o in headline.found)
 
 
 def drawn_line(one: Strategy, budget: Budget) -> list[tuple[float, float]]:

@@ -108,18 +108,18 @@ def timeline_charts(run: Run, synthetic: bool) -> list[Chart]:
 
 def _spans(run: Run) -> list[Span]:
     found = []
-    bought: set[str] = set()
+    served: set[str] = set()
     columns = ("cell", "kind", "key", "slot", "started_at", "ended_at", "lease_s", "resumed")
     for step in run.steps(columns):
         asked, end = number(step.get("started_at")), number(step.get("ended_at"))
         if asked is None or end is None or step.get("resumed"):
             continue
         kind, key = str(step.get("kind")), step.get("key")
-        if kind == GENERATION and key is not None:
-            # Two systems that ask the same thing share one purchase: it was one request.
-            if key in bought:
+        if key is not None:
+            # Two systems that ask the same thing share one purchase, and equal programs one execution.
+            if key in served:
                 continue
-            bought.add(str(key))
+            served.add(str(key))
         # A step begins when it is asked for; its slot was held only for the lease at its end.
         lease = number(step.get("lease_s"))
         start = asked if lease is None else max(asked, end - lease)
@@ -129,7 +129,9 @@ def _spans(run: Run) -> list[Span]:
 
 def _slots(spans: Sequence[Span], origin: float, seconds: Mapping[str, Any], synthetic: bool) -> Chart:
     stride = max(1, -(-len(spans) // MOST_SPANS))
-    placed = lanes(spans)
+    # The driver sees a program's end a moment late, so spans of a slot that runs one at a time can seem to overlap.
+    placed = [*lanes(s for s in spans if s.kind == GENERATION), *((s, 0) for s in spans if s.kind != GENERATION)]
+    placed.sort(key=lambda item: item[0].start)
     names = _names({(span.kind == GENERATION, span.slot, lane) for span, lane in placed})
     running = [row for row in names if not row[0]]
     asking = [row for row in names if row[0]]
@@ -204,7 +206,5 @@ def _names(rows: set[Row]) -> dict[Row, str]:
             continue
         host = slot.rpartition(":")[0]
         number_here = numbers.setdefault(slot, 1 + sum(other.rpartition(":")[0] == host for other in numbers))
-        label = f"run {number_here}" + (f" @ {host}" if len(hosts) > 1 else "")
-        # Two programs never overlap in a slot; where clocks of two machines disagree they seem to.
-        names[row] = safe(label + (f" · {lane + 1}" if lane else ""))
+        names[row] = safe(f"run {number_here}" + (f" @ {host}" if len(hosts) > 1 else ""))
     return names

@@ -147,8 +147,8 @@ def _who(cell: CellSummary) -> tuple[str, str]:
     from rich.markup import escape
 
     system = cell.system + (" (oracle)" if cell.feedback == "oracle" else "")
-    parts = cell.label.split(" · ")[1:] if cell.model else ["-", *cell.label.split(" · ")[1:]]
-    model = " · ".join(parts) + ("*" if cell.synthetic else "")
+    model = " · ".join(cell.label.split(" · ")[1:]) or "-"
+    model += "*" if cell.synthetic else ""
     return escape(words.clean(system)), escape(words.clean(model))
 
 
