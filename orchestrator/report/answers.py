@@ -14,6 +14,9 @@ from orchestrator.report.series import Difference, judged
 __all__ = ["Answer", "answers", "difference_sentence"]
 
 
+MOST = "Which system solved most?"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A question, the answer in a few words, and what stands behind it."""
@@ -24,12 +27,21 @@ class Answer:
 
 
 def answers(summary: Summary, differences: Sequence[Difference]) -> list[Answer]:
-    """Which solved most, is it real, what did a solved problem cost, why did problems fail."""
+    """Which solved most, is it real, what did a solved problem cost, why did problems fail.
+
+    Rates on different suites cannot be compared: where a run has several, the answers are about the largest.
+    """
     cells = sorted(judged(summary), key=lambda c: c.pass_at_1.value if c.pass_at_1 else 0.0, reverse=True)
     if not cells:
-        return [Answer("Which system solved most?", "nothing was graded", "No trial ended in a verdict.")]
-    best = cells[0]
-    return [_most(best, cells), _real(best, differences), _cost(best, cells), _why(best)]
+        return [Answer(MOST, "nothing was graded", "No trial ended in a verdict.")]
+    largest = max(cells, key=lambda c: c.problems)
+    others = sorted({c.suite for c in cells} - {largest.suite})
+    cells = [c for c in cells if c.suite == largest.suite]
+    most = _most(cells[0], cells)
+    if others:
+        told = f"{most.detail} Of {largest.suite}; the tables have {', '.join(others)}."
+        most = Answer(f"Which system solved most of {largest.suite}?", most.short, told)
+    return [most, _real(cells[0], differences), _cost(cells[0], cells), _why(cells[0])]
 
 
 def difference_sentence(difference: Difference) -> str:
@@ -39,7 +51,8 @@ def difference_sentence(difference: Difference) -> str:
     synthetic = difference.a.synthetic or difference.b.synthetic
     size = f"{abs(paired.difference) * 100:.1f} points"
     spread = f"95% interval {words.points(paired.low)} to {words.points(paired.high)}"
-    flips = f"better on {len(paired.b_only)} problems, worse on {len(paired.a_only)}"
+    gained = len(paired.b_only)
+    flips = f"better on {gained} problem{'s' * (gained != 1)}, worse on {len(paired.a_only)}"
     test = f"{paired.test} {p_text(paired.p_adjusted)}"
     if paired.p_adjusted < ALPHA:
         word = "more" if paired.difference > 0 else "less"
@@ -63,7 +76,7 @@ def _most(best: CellSummary, cells: Sequence[CellSummary]) -> Answer:
     detail = f"{words.solved(best)} solved, 95% interval {words.interval(best.pass_at_1)}%."
     if others:
         detail += f" Then {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}."
-    return Answer("Which system solved most?", ", ".join(c.label for c in level), detail)
+    return Answer(MOST, ", ".join(c.label for c in level), detail)
 
 
 def _real(best: CellSummary, differences: Sequence[Difference]) -> Answer:

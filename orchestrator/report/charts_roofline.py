@@ -87,7 +87,9 @@ def roofline_chart(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> Chart
     data = [_roof(roof, low, high, DASHES[i % len(DASHES)]) for i, roof in enumerate(found)]
     for i, cell in enumerate(summary.cells):
         if by_cell[cell.id]:
-            data.append(_points(cell.label, by_cell[cell.id], dtypes, COLOURS[i % len(COLOURS)]))
+            # Points of systems that ran the same program coincide: later ones are smaller, so that all are seen.
+            size = max(6, 14 - 3 * (len(data) - len(found)))
+            data.append(_points(cell.label, by_cell[cell.id], dtypes, COLOURS[i % len(COLOURS)], size))
     ys = [point.operations_per_s for point in every] + [roof.operations_per_s for roof in found]
     return chart(
         "roofline",
@@ -118,7 +120,7 @@ def _roof(roof: Roof, low: float, high: float, dash: str) -> dict[str, Any]:
     }
 
 
-def _points(label: str, own: Sequence[Point], dtypes: Sequence[str], colour: str) -> dict[str, Any]:
+def _points(label: str, own: Sequence[Point], dtypes: Sequence[str], colour: str, size: int) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -126,7 +128,7 @@ def _points(label: str, own: Sequence[Point], dtypes: Sequence[str], colour: str
         "x": [float(f"{point.intensity:.4g}") for point in own],
         "y": [float(f"{point.operations_per_s:.4g}") for point in own],
         "marker": {
-            "size": 9,
+            "size": size,
             "color": colour,
             "symbol": [SYMBOLS[dtypes.index(point.dtype) % len(SYMBOLS)] for point in own],
         },

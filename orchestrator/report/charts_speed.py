@@ -166,6 +166,7 @@ def speed_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Ch
             trace: dict[str, Any] = {
                 "type": "scatter",
                 "mode": "markers",
+                "orientation": "h",
                 "name": safe(cell.label),
                 "x": [float(f"{value:.5g}") for value in values],
                 "y": [safe(problem) for problem in groups],
@@ -183,7 +184,7 @@ def speed_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Ch
             data.append(trace)
         if data:
             layout: dict[str, Any] = {
-                "height": 150 + 22 * len(problems),
+                "height": 150 + max(22, 10 * len(data)) * len(problems),
                 "xaxis": axis if axis is not None else log_axis([*seen, 1.0], lambda x: f"{x:g}x"),
                 "yaxis": {
                     **rows_axis(len(problems)),
@@ -191,6 +192,8 @@ def speed_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Ch
                     "categoryarray": [safe(p) for p in sorted(problems, key=natural, reverse=True)],
                 },
                 "showlegend": True,
+                # Systems that did the same stand beside each other and not one upon the other.
+                "scattermode": "group",
             }
             if axis is None:
                 layout["shapes"] = [AS_FAST]

@@ -231,7 +231,8 @@ def gpu_table(run: Run, summary: Summary) -> Html | None:
             "price, what its own generation cost."
         )
     lead = None if on_card else tag("p", NO_CARD, class_="lead")
-    return join([lead, table(headings, rows, numbers=range(1, len(headings))), tag("p", notes, class_="notes")])
+    right = [i for i, heading in enumerate(headings) if i and heading != "against the reference"]
+    return join([lead, table(headings, rows, numbers=right), tag("p", notes, class_="notes")])
 
 
 def _pay_back(run: Run, cell: CellSummary, rows: Sequence[Row]) -> str:
