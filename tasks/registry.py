@@ -38,7 +38,7 @@ def load_suite(
         path: the file; needed by all suites but ``humaneval`` (which has its own) and ``gpu`` (which has none).
         fixes: ``humaneval`` only: apply the published corrections.
         dtype: ``gpu`` only: ``fp64``, ``fp32``, ``bf16`` or ``fp16``.
-        dialect: ``gpu`` only: ``torch``, ``cupy``, ``triton`` or ``cuda``.
+        dialect: ``gpu`` only: ``torch``, ``cupy``, ``triton`` or ``cuda``; ``cudf`` for references alone.
         level: ``gpu`` only: 1, 2 or 3.
 
     Raises:

@@ -21,7 +21,7 @@ from orchestrator.core.uris import without_password
 
 __all__ = ["SUITE_NEEDS_PATH", "check_secrets", "check_together", "check_values", "value_of"]
 
-_DIALECTS: Final = ("torch", "cupy", "triton", "cuda")
+_DIALECTS: Final = ("torch", "cupy", "triton", "cuda", "cudf")
 _DTYPES: Final = ("fp64", "fp32", "bf16", "fp16")
 
 _CHOICES: Final[dict[str, tuple[Any, ...]]] = {
@@ -191,6 +191,11 @@ def check_together(config: Config) -> None:
         raise ConfigError(
             f"suite.dialect={suite.dialect} needs a GPU, but execute.device=cpu; use suite.dialect=torch "
             "or execute.device=gpu"
+        )
+    if suite.dialect == "cudf" and config.system.name != "execute_only":
+        raise ConfigError(
+            f"suite.dialect=cudf has reference programs only, for system=execute_only, not for "
+            f"system={config.system.name}"
         )
     if config.rehearsal.latency_low_s > config.rehearsal.latency_high_s:
         raise ConfigError(

@@ -83,7 +83,7 @@ class SuiteConfig:
     dtype: str | None = None
     """``gpu`` only: fp64, fp32, bf16 or fp16."""
     dialect: str | None = None
-    """``gpu`` only: torch, cupy, triton or cuda."""
+    """``gpu`` only: torch, cupy, triton or cuda; cudf with ``execute_only``, where cuDF is installed."""
     level: int | None = None
     """``gpu`` only: 1, 2 or 3; None for all."""
     problems: list[str] | None = None
@@ -186,6 +186,8 @@ class ClusterConfig:
     """Local Ray only; None: all cores."""
     autoscales: bool = False
     """The cluster at ``address`` adds nodes when slots are asked for: wait for them instead of refusing."""
+    ship: bool = True
+    """Give the driver's own sources to the nodes at ``address``; False: they run what is installed there."""
 
 
 @dataclass

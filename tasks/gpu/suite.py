@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, cast
 
 from orchestrator.core.digests import digest
 from orchestrator.core.problems import Dialect, GpuTests, Limits, Problem, PublicProblem
 from tasks.gpu.catalog import get, names, version
+from tasks.gpu.cudf_references import CUDF, installed
 from tasks.gpu.problem import DIALECTS, DTYPES, GpuProblem
 from tasks.gpu.prompt import prompt_for
 
@@ -64,8 +65,9 @@ class GpuSuite:
 def load(*, dtype: str | None = None, dialect: str | None = None, level: int | None = None) -> GpuSuite:
     """The suite in one dtype (default ``fp32``) and dialect (default ``torch``).
 
-    Problems that do not come in that dtype or dialect are left out and listed in ``left_out``; problems of
-    other levels are not mentioned.
+    ``cudf`` is a dialect of references alone: the ETL problems with a cuDF program, where cuDF is installed, for
+    ``system=execute_only``. Problems that do not come in that dtype or dialect are left out and listed in
+    ``left_out``; problems of other levels are not mentioned.
 
     Raises:
         ValueError: for a dtype, dialect or level that does not exist.
@@ -74,8 +76,8 @@ def load(*, dtype: str | None = None, dialect: str | None = None, level: int | N
     dialect = dialect or "torch"
     if dtype not in DTYPES:
         raise ValueError(f"suite.dtype is {dtype!r}; must be one of {', '.join(DTYPES)}")
-    if dialect not in DIALECTS:
-        raise ValueError(f"suite.dialect is {dialect!r}; must be one of {', '.join(DIALECTS)}")
+    if dialect not in (*DIALECTS, "cudf"):
+        raise ValueError(f"suite.dialect is {dialect!r}; must be one of {', '.join(DIALECTS)}, cudf")
     if level not in (None, 1, 2, 3):
         raise ValueError(f"suite.level is {level!r}; must be 1, 2, 3 or null for all")
     problems, left_out = [], []
@@ -83,7 +85,13 @@ def load(*, dtype: str | None = None, dialect: str | None = None, level: int | N
         problem = get(name)
         if level is not None and problem.level != level:
             continue
-        if problem.supports(dialect, dtype):
+        if dialect == "cudf":
+            reason = _why_no_cudf(problem, dtype)
+            if reason:
+                left_out.append(LeftOut(name, reason))
+            else:
+                problems.append(replace(_problem(problem, "cupy", dtype), reference=CUDF[name].lstrip("\n")))
+        elif problem.supports(dialect, dtype):
             problems.append(_problem(problem, dialect, dtype))
         else:
             left_out.append(LeftOut(name, _why_not(problem, dialect, dtype)))
@@ -105,6 +113,14 @@ def _problem(problem: GpuProblem, dialect: str, dtype: str) -> Problem:
         reference=problem.reference(dialect, dtype),
         limits=_LIMITS,
     )
+
+
+def _why_no_cudf(problem: GpuProblem, dtype: str) -> str:
+    if problem.name not in CUDF:
+        return f"comes in {', '.join(problem.dialects)}, not in cuDF"
+    if not installed():
+        return "comes in cuDF, which is not installed where this command runs"
+    return "" if problem.supports("cupy", dtype) else _why_not(problem, "cupy", dtype)
 
 
 def _why_not(problem: GpuProblem, dialect: str, dtype: str) -> str:
