@@ -247,7 +247,8 @@ class Tracking:
 
     def _cell(self, cell: Mapping[str, Any], common: Mapping[str, str]) -> TrackedCell:
         names = ("system", "model", "model_id", "effort", "suite", "hardware", "samples", "turns", "feedback")
-        params = {name: str(cell[name]) for name in names if cell.get(name) is not None}
+        # What does not apply says so: MLflow's page of comparisons would call it unknown.
+        params = {name: "none" if cell.get(name) is None else str(cell[name]) for name in names}
         planned = next(each for each in self._plan.cells if each.id == cell["id"])
         suite = self._plan.suite(planned)
         params |= {f"axis.{key}": json.dumps(value) for key, value in cell["axes"].items() if key not in params}

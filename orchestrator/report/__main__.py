@@ -80,9 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
     parser.add_argument(
-        "--problem", metavar="ID", help="show one problem in full: prompt, replies, programs, feedback"
+        "--problem",
+        metavar="ID",
+        help="show one problem in full, e.g. HumanEval/7: prompt, replies, programs, feedback",
     )
-    parser.add_argument("--claims", action="store_true", help="judge the article's claims by the run")
+    parser.add_argument(
+        "--claims", action="store_true", help="judge the article's claims by a run, with Table 2 and its formulas"
+    )
     parser.add_argument(
         "--html",
         nargs="?",
@@ -93,9 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gate",
         action="store_true",
-        help="exit with 1 when B is worse than A and with 3 when that cannot be told",
+        help="make the verdict an exit code for CI: 0 B is better or no difference is shown, 1 B is worse, 3 "
+        "cannot tell (2 is bad input); needs two runs",
     )
-    parser.add_argument("--cells", metavar="A,B", help="compare this cell of A with this cell of B")
+    parser.add_argument("--cells", metavar="A,B", help="compare this cell of A with this cell of B, by their ids")
     return parser
 
 

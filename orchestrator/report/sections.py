@@ -130,7 +130,7 @@ def claims_section(evidence: Evidence) -> Html:
     found = findings(evidence)
     judged = [f for f in found if f.status != "not measured"]
     rows = [
-        [f.subject, f.claimed, tag("span", f.status, class_=f"chip {_slug(f.status)}"), f.sentence] for f in judged
+        [tag("span", f.status, class_=f"chip {_slug(f.status)}"), f.subject, f.claimed, f.sentence] for f in judged
     ]
     rest = [[f.subject, f.claimed, f.sentence] for f in found if f.status == "not measured"]
     benefit = [
@@ -145,7 +145,7 @@ def claims_section(evidence: Evidence) -> Html:
     ]
     return join(
         [
-            table(["claim", "claimed", "finding", "why"], rows) if rows else None,
+            table(["finding", "claim", "claimed", "why"], rows) if rows else None,
             tag("h3", "Not measured in this run") if rest else None,
             table(["claim", "claimed", "why not"], rest) if rest else None,
             tag("h3", "Cost and benefit (the article's Table 2)"),
