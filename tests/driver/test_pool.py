@@ -194,6 +194,26 @@ def test_generation_is_held_back_while_too_much_is_queued() -> None:
     asyncio.run(check())
 
 
+def test_replies_that_take_long_may_fill_a_longer_queue() -> None:
+    """Else the slots are idle from the end of a short queue until the next replies come."""
+
+    async def check() -> None:
+        slots = FakeSlots(lambda slot, job: passed(), delay=0.001)
+        pool = ExecutionPool("cpu", slots.start, 1, ahead=50)
+        pool.open()
+        await pool.ready()
+        work = [asyncio.create_task(run(pool, job(str(n)))) for n in range(40)]
+        await asyncio.sleep(0)
+        room = asyncio.create_task(pool.room())
+        await asyncio.sleep(0)
+        assert room.done()
+        assert pool.waiting == 39
+        await asyncio.gather(*work)
+        await pool.close()
+
+    asyncio.run(check())
+
+
 def on(
     places: list[str], behave: Behaviour, *, failure: str = ""
 ) -> tuple[Callable[[], Awaitable[FakeSlot]], list[FakeSlot]]:
