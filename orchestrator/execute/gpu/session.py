@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from orchestrator.core.execution import Job
 from orchestrator.core.problems import GpuTests, Problem
-from orchestrator.execute.gpu import wire
+from orchestrator.execute.gpu import tiers, wire
 from orchestrator.execute.gpu.confine import TIERS, card_nodes
 from orchestrator.execute.gpu.family import Child, Family, FamilyError
 from orchestrator.execute.gpu.follow import Before, Follower, Scene, Watched, worker_of
@@ -19,7 +19,7 @@ from orchestrator.execute.gpu.settings import GpuExecutorSettings
 from orchestrator.execute.gpu.spares import ArmingFailed, Spares
 from orchestrator.execute.sandbox import process
 
-__all__ = ["CardQuarantined", "IsolationMissing", "Session"]
+__all__ = ["CardQuarantined", "Session"]
 
 _REFEREE_S: Final = 600.0
 """The longest that the referee works on one command that no candidate holds up."""
@@ -28,10 +28,6 @@ _REST_S: Final = 20.0
 _SLACK_BYTES: Final = 96 << 20
 """By which device-wide memory may differ between two looks with nothing running."""
 _KEPT_PHASES: Final = 4096
-
-
-class IsolationMissing(RuntimeError):
-    """The machine gives less isolation than the configuration requires."""
 
 
 class CardQuarantined(RuntimeError):
@@ -61,10 +57,11 @@ class Session:
         self.phases: deque[dict[str, float]] = deque(maxlen=_KEPT_PHASES)
         """Of the last programs: see :class:`Watched`."""
         try:
-            self._refused = self._choose(self._family.report)
+            self._refused = tiers.refused(settings.isolation, self._family.report)
             self._referee = self._start_referee()
             self._spares = self._arm()
-            self.isolation = self._describe()
+            found = tiers.describe(settings.isolation, self._family.report, self._spares.tier, self._refused)
+            self.isolation = f"{found}; buffers staged through host memory" if self.staged else found
         except BaseException:
             self.close()
             raise
@@ -156,7 +153,7 @@ class Session:
         worker = self._worker(child)
         before = Before(self.used(), self._contexts(), self._used_by(worker), worker)
         began = time.monotonic()
-        source = _memory_file(job.program)
+        source = wire.memory_file(job.program.encode("utf-8", "surrogatepass"))
         assert child.line is not None
         try:
             wire.send(self._referee.chan, message, [child.line.fileno(), source])
@@ -234,21 +231,6 @@ class Session:
 
     # ------------------------------------------------------------------ starting
 
-    def _choose(self, report: Mapping[str, Any]) -> dict[str, str]:
-        """What each tier was refused, strongest first; checks the requirement as far as it is known."""
-        refused: dict[str, str] = dict(report["tiers"])
-        lacking = list(report["missing"])
-        spaces = not refused["spaces"] or not refused["root"]
-        if self._settings.isolation == "full" and (lacking or not spaces):
-            raise IsolationMissing(
-                f"isolation=full is required; missing: {', '.join([*lacking, refused['spaces']])}"
-            )
-        if self._settings.isolation == "partial" and (
-            "seccomp" in lacking or ("Landlock" in lacking and not spaces)
-        ):
-            raise IsolationMissing("seccomp and one of Landlock and namespaces are required")
-        return refused
-
     def _start_referee(self) -> Child:
         config = {"device": self._settings.device, "sharing": self._settings.sharing}
         bounds = self.bounds()
@@ -295,18 +277,6 @@ class Session:
             "scratch_bytes": 1 << 30,
         }
 
-    def _describe(self) -> str:
-        assert self._spares is not None
-        lacking = [f"no {name}" for name in self._family.report["missing"]]
-        if self._spares.tier == "bare":
-            lacking.append(f"no namespaces: {self._refused['spaces'] or self._refused['root']}")
-        elif self._spares.tier == "spaces":
-            lacking.append(f"no private file tree: {self._refused['root']}")
-        said = f"partial ({'; '.join(lacking)})" if lacking else "full"
-        if self._settings.isolation == "full" and lacking:
-            raise IsolationMissing(f"isolation=full is required, found {said}")
-        return f"{said}; buffers staged through host memory" if self.staged else said
-
     # ------------------------------------------------------------------ parts of judging
 
     def _take(self) -> Child:
@@ -321,7 +291,7 @@ class Session:
     def _send_program(
         self, child: Child, source: str, dialect: str, entry_point: str, memory_share: float | None
     ) -> None:
-        fd = _memory_file(source)
+        fd = wire.memory_file(source.encode("utf-8", "surrogatepass"))
         message = {"dialect": dialect, "entry_point": entry_point, "memory_share": memory_share}
         try:
             wire.send(child.chan, message, [fd])
@@ -422,13 +392,3 @@ def _footprint(tests: GpuTests, memory_bytes: int, scale: float) -> int:
 
     problem = get(tests.name)
     return max(problem.footprint(shape, tests.dtype) for shape in problem.shapes(memory_bytes, scale))
-
-
-def _memory_file(text: str) -> int:
-    """A descriptor, at its start, of a memory file that holds ``text``."""
-    fd = os.memfd_create("program", os.MFD_CLOEXEC)
-    data = text.encode("utf-8", "surrogatepass")
-    while data:
-        data = data[os.write(fd, data) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd

@@ -199,7 +199,7 @@ def run_tool(session: Session, tool: str, files: Sequence[bytes], wall_s: float,
     session.settle()
     baseline = session.used()
     child = session.family.spawn("tool", session.tier, {}, bounds)
-    fds = [_memory_file(data) for data in files]
+    fds = [wire.memory_file(data) for data in files]
     try:
         wire.send(child.chan, order, fds)
         return _wait(session, child, wall_s, host_bytes)
@@ -248,12 +248,3 @@ def _resident(pid: int) -> int:
 def _prefix(path: str) -> str:
     """The folder that an installed program's folder lies in."""
     return os.path.dirname(os.path.dirname(path))
-
-
-def _memory_file(data: bytes) -> int:
-    fd = os.memfd_create("file", os.MFD_CLOEXEC)
-    left = memoryview(data)
-    while left:
-        left = left[os.write(fd, left) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
-__all__ = ["MESSAGE_BYTES", "WireError", "close_all", "pair", "receive", "send"]
+__all__ = ["MESSAGE_BYTES", "WireError", "close_all", "memory_file", "pair", "receive", "send"]
 
 MESSAGE_BYTES: Final = 1 << 16
 """Largest message. Larger things (programs, arrays) travel as descriptors of memory."""
@@ -82,3 +82,12 @@ def close_all(fds: Sequence[int]) -> None:
     """Close descriptors."""
     for fd in fds:
         os.close(fd)
+
+
+def memory_file(data: bytes) -> int:
+    """A descriptor, at its start, of a memory file that holds ``data``; the caller closes it."""
+    fd = os.memfd_create("program", os.MFD_CLOEXEC)
+    while data:
+        data = data[os.write(fd, data) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
