@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.cluster.session import ClusterError
 
-__all__ = ["Demand", "NodeView", "list_nodes", "refuse", "room_for", "share_out"]
+__all__ = ["Demand", "NodeView", "generating_nodes", "list_nodes", "refuse", "room_for", "share_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,16 @@ def list_nodes() -> list[NodeView]:
         if node.get("Alive")
     ]
     return sorted(nodes, key=lambda node: node.id)
+
+
+def generating_nodes(nodes: Sequence[NodeView]) -> list[NodeView]:
+    """Where requests are sent from: nodes without a GPU, or all of them where there is no such node.
+
+    A machine with a card is the dearest and, as spot, the first to be taken away; and what sends requests holds the
+    key, which then need not lie where programs run on cards.
+    """
+    staying = [node for node in nodes if not node.draining]
+    return [node for node in staying if not node.gpus] or staying
 
 
 def share_out(demands: Sequence[Demand], nodes: Iterable[NodeView]) -> dict[str, int]:

@@ -43,10 +43,10 @@ class NodeReport:
     """How far its clock is outside the interval in which it must have looked; 0: it may be right."""
 
 
-def visit(nodes: Sequence[NodeView], wanted: Wanted) -> list[NodeReport]:
+def visit(nodes: Sequence[NodeView], wanted: Mapping[str, Wanted]) -> list[NodeReport]:
     """Ask every node. The driver's own is asked in this process, the others by a task that takes no slot.
 
-    A node that has left by the time it should answer has no report.
+    ``wanted`` says by node id what is asked. A node that has left by the time it should answer has no report.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -60,11 +60,11 @@ def visit(nodes: Sequence[NodeView], wanted: Wanted) -> list[NodeReport]:
             strategy = NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)
             began[node.id] = time.time()
             options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": strategy}
-            asked[node.id] = task.options(**options).remote(wanted)
+            asked[node.id] = task.options(**options).remote(wanted[node.id])
     reports = []
     for node in nodes:
         if node.id == here:
-            reports.append(NodeReport(node, look_around(wanted)))
+            reports.append(NodeReport(node, look_around(wanted[node.id])))
         else:
             reports.append(_answer(node, asked[node.id], began[node.id]))
     if all(report.facts is not None for report in reports):
@@ -95,14 +95,13 @@ def _reason(error: BaseException) -> str:
     return text.splitlines()[-1] if text else type(error).__name__
 
 
-def compare(driver: NodeFacts, reports: Sequence[NodeReport], *, isolation: str, needs_key: bool) -> list[Finding]:
+def compare(driver: NodeFacts, reports: Sequence[NodeReport], *, isolation: str) -> list[Finding]:
     """What does not fit, the worst first.
 
     Args:
         driver: the facts of the driver's own process.
         reports: of all nodes.
         isolation: what is required: ``full``, ``partial`` or ``none``.
-        needs_key: whether some node must hold an API key.
     """
     least = {"full": 2, "partial": 1, "none": 0}[isolation]
     found: list[Finding] = []
@@ -116,6 +115,9 @@ def compare(driver: NodeFacts, reports: Sequence[NodeReport], *, isolation: str,
             found.append(Finding(minor, f"{name}: Python {facts.python}, but the driver has {driver.python}"))
         for package in sorted({*driver.packages, *facts.packages}):
             here, there = driver.packages.get(package), facts.packages.get(package)
+            if package == "orchestrator" and there is None and facts.code == driver.code:
+                # It runs the driver's own sources, which came with the run.
+                continue
             if here != there:
                 stops = package in ("orchestrator", "ray")
                 what = f"{package} {there or 'is not installed'}, but the driver has {here or 'none'}"
@@ -133,12 +135,12 @@ def compare(driver: NodeFacts, reports: Sequence[NodeReport], *, isolation: str,
             found.append(Finding(True, f"{name}: isolation.require={isolation}, but it gives: {facts.isolation}"))
         if facts.lacking_tools:
             found.append(Finding(True, f"{name}: {facts.lacking_tools}"))
-    found += _generating(reports, needs_key)
+    found += _generating(reports)
     return sorted(found, key=lambda finding: not finding.stops)
 
 
-def _generating(reports: Sequence[NodeReport], needs_key: bool) -> list[Finding]:
-    """Requests are sent from any node, so every node must reach the API and hold the key."""
+def _generating(reports: Sequence[NodeReport]) -> list[Finding]:
+    """Nodes that send requests must reach the API and hold the key; the others were not asked."""
     found = []
     for report in reports:
         if report.facts is None:
@@ -147,7 +149,7 @@ def _generating(reports: Sequence[NodeReport], needs_key: bool) -> list[Finding]
         for url, reason in report.facts.reached.items():
             if reason:
                 found.append(Finding(True, f"{name}: {url} does not answer ({reason})"))
-        if needs_key and not report.facts.key:
+        if report.facts.key is False:
             found.append(Finding(True, f"{name}: no API key; set ANTHROPIC_API_KEY there or give model.key_file"))
     return found
 

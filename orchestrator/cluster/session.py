@@ -7,7 +7,11 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
+
+from orchestrator.cluster.shipping import Shipment, pack, shipped_by_the_job
 
 __all__ = ["ClusterError", "ClusterSettings", "start_ray", "stop_ray"]
 
@@ -31,10 +35,14 @@ class ClusterSettings:
     insecure: bool
     labels: Mapping[str, str] = field(default_factory=dict)
     """Of this machine, where Ray is started here."""
+    ship: bool = False
+    """Give this process's sources to the nodes that are joined."""
 
 
-def start_ray(settings: ClusterSettings) -> None:
+def start_ray(settings: ClusterSettings) -> Shipment | None:
     """Start Ray here, or join the cluster at ``settings.address``.
+
+    Returns what was given to the nodes of a cluster; None where nothing was.
 
     Raises:
         ClusterError: there is no cluster at the address, it does not let us in, or Ray does not start.
@@ -43,8 +51,6 @@ def start_ray(settings: ClusterSettings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # CPU actors empty CUDA_VISIBLE_DEVICES themselves; this silences Ray's note on the change of its default.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
     options: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
@@ -66,6 +72,18 @@ def start_ray(settings: ClusterSettings) -> None:
         options["address"] = settings.address
         check_token(settings)
         check_there(settings.address)
+    with TemporaryDirectory(prefix="orchestrator-ship-") as folder:
+        shipment = None
+        if settings.ship and settings.address is not None and not shipped_by_the_job():
+            shipment = pack(Path(folder))
+            options["runtime_env"] = {"working_dir": str(shipment.path)}
+        _init(settings, options)
+    return shipment
+
+
+def _init(settings: ClusterSettings, options: dict[str, Any]) -> None:
+    import ray
+
     try:
         ray.init(**options)
     except ConnectionError as error:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator.cluster.capacity import generating_nodes, list_nodes
 from orchestrator.config.schema import ModelConfig
 from orchestrator.core.digests import digest
 from orchestrator.core.prices import GpuTimePrice, Price
@@ -53,6 +54,10 @@ def describe_price(price: Price | GpuTimePrice) -> dict[str, Any]:
         "cache_write_per_mtok": float(rates.cache_write),
         "source": price.source,
     }
+
+
+def _places() -> list[str]:
+    return [node.id for node in generating_nodes(list_nodes())]
 
 
 @dataclass(slots=True)
@@ -114,7 +119,7 @@ class Generation:
             price = price_of(model, datetime.now(UTC))
             route = routes.get(endpoint.provider)
             prices = {**(route.prices if route is not None else {}), str(model.id): price}
-            sender = route.sender if route is not None else ActorPool(endpoint, actors)
+            sender = route.sender if route is not None else ActorPool(endpoint, actors, places=_places)
             routes[endpoint.provider] = Route(
                 endpoint.provider, sender, prices, synthetic=endpoint.synthetic, slots=model.slots
             )

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from orchestrator.cluster.capacity import NodeView, list_nodes
+from orchestrator.cluster.capacity import NodeView, generating_nodes, list_nodes
 from orchestrator.cluster.cards import local_cards, local_labels
 from orchestrator.cluster.preflight import Finding, NodeReport, compare, table, visit
 from orchestrator.cluster.probe import Wanted, look_around
 from orchestrator.cluster.session import ClusterError, ClusterSettings, start_ray, stop_ray
 from orchestrator.driver.placement import card_notes, place
 from orchestrator.driver.tracking import Tracking
+from orchestrator.generate.requests import is_loopback
 from orchestrator.plan.model import Plan
 from orchestrator.track.mlflow_store import TrackingUnreachable
 
-__all__ = ["check_cluster", "cluster_settings", "preflight_only"]
+__all__ = ["check_cluster", "cluster_settings", "preflight_only", "wanted_of"]
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 
@@ -31,7 +32,7 @@ def cluster_settings(plan: Plan) -> tuple[ClusterSettings, list[str]]:
     if cluster.address is None and on_gpu and (cards := local_cards()):
         labels = local_labels(cell.hardware.labels for cell in on_gpu)
         notes = card_notes(on_gpu, cards)
-    return ClusterSettings(cluster.address, cluster.num_cpus, cluster.insecure, labels), notes
+    return ClusterSettings(cluster.address, cluster.num_cpus, cluster.insecure, labels, cluster.ship), notes
 
 
 def check_cluster(plan: Plan, nodes: Sequence[NodeView], console: Console) -> None:
@@ -66,7 +67,8 @@ def preflight_only(plan: Plan, console: Console) -> int:
         try:
             settings, notes = cluster_settings(plan)
             findings += [Finding(False, note) for note in notes]
-            start_ray(settings)
+            if (shipment := start_ray(settings)) is not None:
+                console.print(f"given to the nodes: {shipment}", highlight=False)
             nodes = list_nodes()
             _, found = _survey(plan, nodes, console)
             findings += found
@@ -83,24 +85,34 @@ def preflight_only(plan: Plan, console: Console) -> int:
 
 
 def _survey(plan: Plan, nodes: Sequence[NodeView], console: Console) -> tuple[list[NodeReport], list[Finding]]:
-    wanted = _wanted(plan)
-    reports = visit(nodes, wanted)
+    import ray
+
+    reports = visit(nodes, wanted_of(plan, nodes, ray.get_runtime_context().get_node_id()))
     driver = look_around(Wanted(isolation=False))
     console.print(table(driver, reports))
-    required = plan.config.isolation.require
-    return reports, compare(driver, reports, isolation=required, needs_key=wanted.key)
+    return reports, compare(driver, reports, isolation=plan.config.isolation.require)
 
 
-def _wanted(plan: Plan) -> Wanted:
-    urls: list[str] = []
+def wanted_of(plan: Plan, nodes: Sequence[NodeView], here: str) -> dict[str, Wanted]:
+    """What each node is asked, by its id: only those that will send requests need a key and a way to the API.
+
+    ``here`` is the driver's node.
+    """
+    near: list[str] = []
+    far: list[str] = []
     key = False
     key_file: str | None = None
     for cell in plan.cells:
         model = cell.model
         if model is None or cell.synthetic or plan.regrade is not None or model.kind not in ("anthropic", "local"):
             continue
-        urls.append(model.base_url or ANTHROPIC_URL)
+        # A loopback address means the driver's machine, and its senders run there.
+        (near if is_loopback(model.base_url) else far).append(model.base_url or ANTHROPIC_URL)
         if model.kind == "anthropic":
             key, key_file = True, model.key_file
-    tools = tuple(dict.fromkeys(t for cell in plan.cells if cell.needs_gpu for t in cell.config.execute.tools))
-    return Wanted(urls=tuple(dict.fromkeys(urls)), key=key, key_file=key_file, tools=tools)
+    sending = {node.id for node in generating_nodes(nodes)}
+    wanted = {}
+    for node in nodes:
+        urls = (far if node.id in sending else []) + (near if node.id == here else [])
+        wanted[node.id] = Wanted(urls=tuple(dict.fromkeys(urls)), key=key and node.id in sending, key_file=key_file)
+    return wanted

@@ -203,7 +203,8 @@ class _Run:
         cluster = self.plan.config.cluster
         settings, notes = await asyncio.to_thread(cluster_settings, self.plan)
         self._note(*notes)
-        await asyncio.to_thread(start_ray, settings)
+        if (shipment := await asyncio.to_thread(start_ray, settings)) is not None:
+            self.console.print(f"given to the nodes: {shipment}", highlight=False)
         nodes = await asyncio.to_thread(list_nodes)
         placement = place(self.plan, nodes, autoscales=cluster.autoscales)
         self.plan = placement.plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -40,14 +41,19 @@ class ActorPool:
     without telling which of its requests were lost.
     """
 
-    def __init__(self, endpoint: Endpoint, actors: int) -> None:
+    def __init__(
+        self, endpoint: Endpoint, actors: int, *, places: Callable[[], Sequence[str]] = lambda: ()
+    ) -> None:
         """Start ``actors`` actors. Ray must be initialised.
 
-        A loopback address means this machine, so those actors are pinned to the driver's node.
+        A loopback address means this machine, so those actors are pinned to the driver's node; others are spread
+        over the nodes that ``places`` names by their ids, or over all where it names none.
         """
         if actors < 1:
             raise ValueError(f"a pool needs at least one actor, not {actors}")
         self._endpoint = endpoint
+        self._places = places
+        self._turn = itertools.count()
         kind = endpoint.provider.partition(":")[0]
         self._members = [_Member(f"generation-{kind}-{i}", self._start()) for i in range(actors)]
 
@@ -64,6 +70,10 @@ class ActorPool:
         }
         if is_loopback(self._endpoint.base_url):
             node = ray.get_runtime_context().get_node_id()
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
+        elif places := self._places():
+            # Not `soft`: Ray heeds that for actors only where they take a share of a core.
+            node = places[next(self._turn) % len(places)]
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id=node, soft=False)
         else:
             # One address of the network for all of them would share one host's connections.
@@ -137,7 +147,8 @@ class ActorPool:
         member.in_flight += 1
         try:
             return await call(member.handle), None
-        except ray.exceptions.RayActorError as error:
+        except (ray.exceptions.RayActorError, ray.exceptions.ActorUnschedulableError) as error:
+            # The second: its node went before it stood.
             self._replace(member)
             words = str(error).split("\n", 1)[0]
             failure = Failure(FailureKind.ACTOR_DIED, f"a generation actor ended: {words}", may_have_charged=True)

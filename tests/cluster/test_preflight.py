@@ -31,7 +31,7 @@ GOOD = NodeFacts(
 
 def judged(facts: NodeFacts | None, **changes: object) -> list[Finding]:
     report = replace(NodeReport(NODE, facts), **changes)  # type: ignore[arg-type]
-    return compare(GOOD, [report], isolation="full", needs_key=True)
+    return compare(GOOD, [report], isolation="full")
 
 
 def test_a_node_like_the_driver_gives_nothing_to_say() -> None:

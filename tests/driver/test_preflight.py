@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
+from orchestrator.cluster.capacity import NodeView
 from orchestrator.cluster.cards import LocalCard
 from orchestrator.config.arguments import parse_arguments
 from orchestrator.driver import preflight
 from orchestrator.driver.notes import announce
-from orchestrator.driver.preflight import cluster_settings
+from orchestrator.driver.preflight import cluster_settings, wanted_of
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.model import Plan
 
@@ -54,6 +55,29 @@ def test_no_label_is_given_without_a_card_or_where_a_cluster_gives_its_own(monke
     joined = cluster_settings(plan_of(*words, "cluster=address", "cluster.address=10.0.0.1:6379"))[0]
     assert joined.labels == {}
     assert cluster_settings(plan_of("model=rehearsal", "hardware=local"))[0].labels == {}
+
+
+def node(name: str, *, gpus: int = 0, draining: bool = False) -> NodeView:
+    return NodeView(name, name, "10.0.0.1", {}, 4, gpus, draining)
+
+
+def test_only_nodes_that_send_requests_need_the_key_and_a_way_to_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a key")
+    nodes = [node("head"), node("cpu"), node("card", gpus=1), node("leaving", draining=True)]
+    wanted = wanted_of(plan_of("model=sonnet"), nodes, "head")
+    assert {name for name, asked in wanted.items() if asked.key} == {"head", "cpu"}
+    assert {name for name, asked in wanted.items() if asked.urls} == {"head", "cpu"}
+    # Where every machine has a card, every machine sends.
+    everywhere = wanted_of(plan_of("model=sonnet"), [node("a", gpus=1), node("b", gpus=2)], "a")
+    assert all(asked.key and asked.urls == ("https://api.anthropic.com",) for asked in everywhere.values())
+
+
+def test_a_loopback_server_is_looked_for_on_the_drivers_machine_alone() -> None:
+    nodes = [node("head"), node("cpu")]
+    words = ("model=local", "model.id=m", "model.base_url=http://127.0.0.1:8080")
+    wanted = wanted_of(plan_of(*words), nodes, "head")
+    assert {name: asked.urls for name, asked in wanted.items()} == {"head": ("http://127.0.0.1:8080",), "cpu": ()}
+    assert not any(asked.key for asked in wanted.values())
 
 
 def said(plan: Plan) -> str:

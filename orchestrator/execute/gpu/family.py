@@ -150,8 +150,8 @@ class Family:
 
     @property
     def readable(self) -> list[str]:
-        """Where installed packages stand, this project's own source excepted."""
-        project = {str(Path(__file__).resolve().parents[3])}
+        """Where installed packages stand, this project's own sources excepted."""
+        project = {str(Path(__file__).resolve().parents[3]), *_copies()}
         libraries = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
         candidates = [*sys.path, *libraries, os.environ.get("CUDA_HOME", "")]
         return sorted({os.path.realpath(p) for p in candidates if p and os.path.isdir(p)} - project)
@@ -159,8 +159,9 @@ class Family:
     @property
     def hidden(self) -> list[str]:
         """This project's packages, which a program may not read wherever they are installed."""
-        root = Path(__file__).resolve().parents[3]
-        return [str(root / "orchestrator"), str(root / "tasks")]
+        roots = [str(Path(__file__).resolve().parents[3]), *_copies(), *_installed()]
+        packages = [os.path.join(root, name) for root in dict.fromkeys(roots) for name in ("orchestrator", "tasks")]
+        return [path for path in packages if os.path.isdir(path)]
 
     def spawn(
         self, role: str, tier: str, config: Mapping[str, Any], bounds: Mapping[str, Any], cap: int = 1 << 20
@@ -334,3 +335,17 @@ def _make_removable(remove: Callable[[str], object], path: str, error: Sequence[
         os.chmod(os.path.dirname(path), 0o700)
         os.chmod(path, 0o700)
         remove(path)
+
+
+def _copies() -> list[str]:
+    """Folders on the path that hold a copy of this project and no installed packages: a checkout, most likely.
+
+    On a cluster the sources that run came with the run, and another copy may lie beside them.
+    """
+    held = [os.path.realpath(p) for p in sys.path if p and os.path.isfile(os.path.join(p, "tasks", "__init__.py"))]
+    return [path for path in held if path not in _installed()]
+
+
+def _installed() -> list[str]:
+    """Folders of installed packages on the path."""
+    return [os.path.realpath(p) for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages")]
