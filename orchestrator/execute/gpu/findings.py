@@ -24,8 +24,9 @@ _COMPILER_TYPES: Final = (
     "CompileTimeAssertionFailure",
     "UnsupportedLanguageConstruct",
     "PTXASError",
+    "CompileException",
 )
-"""Exceptions by which Triton says that a kernel does not compile."""
+"""Exceptions by which Triton and CuPy say that a kernel does not compile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,9 @@ class _Scan:
         } | {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
         self.kernels = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and self._is_kernel(n)]
         self._bodies = {id(statement) for kernel in self.kernels for statement in kernel.body}
+        if "__name__" not in self._rebound:
+            # A program is loaded under another name, so what stands here is never run.
+            self._bodies |= {id(s) for node in tree.body if _is_main_guard(node) for s in node.body}
 
     def host(self) -> Iterator[ast.AST]:
         """Every node outside the bodies of kernels."""
@@ -243,6 +246,11 @@ class _Scan:
         if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
             return "looks an attribute up by a name that is made while running"
         return self._judge_attribute(ast.Attribute(node.args[0], name.value, ast.Load()))
+
+
+def _is_main_guard(node: ast.stmt) -> TypeGuard[ast.If]:
+    """Whether this is ``if __name__ == "__main__":``."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
 
 
 def _root(node: ast.expr) -> str:

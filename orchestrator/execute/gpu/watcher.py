@@ -59,7 +59,7 @@ def watched(call: Callable[[], None], device: str = "cuda") -> Callable[[], None
             del types
             result = func(*args, **(kwargs or {}))
             if not self.seen and _computes(func, args, kwargs or {}, result, device):
-                self.seen = str(func.overloadpacket.__name__)
+                self.seen = _name(func)
             return result
 
     def under_watch() -> None:
@@ -75,8 +75,8 @@ def _computes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], resul
     import torch
     from torch.utils._pytree import tree_leaves
 
-    name = func.overloadpacket.__name__
-    if func.is_view or name in _ALLOWED:
+    name = _name(func)
+    if getattr(func, "is_view", False) or name in _ALLOWED:
         return False
     tensors = [x for x in tree_leaves((args, kwargs, result)) if isinstance(x, torch.Tensor)]
     if not any(x.device.type == device for x in tensors):
@@ -84,6 +84,11 @@ def _computes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], resul
     if name in _COPIES:
         return not _as_they_lie([x for x in tensors if x.dim()])
     return True
+
+
+def _name(func: Any) -> str:
+    """Of an operation, without its overload; operations of higher order have no overloads."""
+    return str(getattr(getattr(func, "overloadpacket", func), "__name__", func))
 
 
 def _as_they_lie(tensors: list[Any]) -> bool:

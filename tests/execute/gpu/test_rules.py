@@ -167,3 +167,11 @@ def test_every_reference_program_keeps_the_rules() -> None:
                     judged += 1
                     assert violation(problem.reference(dialect, dtype), dialect, "solve") is None, (name, dialect)
     assert judged > 200
+
+
+def test_what_is_only_run_by_hand_is_nobodys_business() -> None:
+    by_hand = "if __name__ == '__main__':\n    print(torch.allclose(torch.rand(3) @ torch.rand(3), x.sum()))\n"
+    assert violation(TRITON + by_hand, "triton", "solve") is None
+    assert violation(TRITON + by_hand + "else:\n    torch.rand(3)\n", "triton", "solve")
+    assert violation(TRITON + "__name__ = '__main__'\n" + by_hand, "triton", "solve")
+    assert violation(TRITON + by_hand.replace("== '__main__'", "!= '__main__'"), "triton", "solve")
