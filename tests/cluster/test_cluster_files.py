@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonschema
 import pytest
@@ -37,8 +44,9 @@ POD = {
         },
     },
 }
-# The fields of KubeRay's RayClusterSpec and RayJobSpec (v1, KubeRay 1.6) that these files may use: no package
-# carries the definitions themselves, and the API server drops a field that is misspelt in silence.
+# The fields of KubeRay's RayClusterSpec and RayJobSpec (v1, KubeRay 1.6) that these files may use. No package carries
+# the definitions themselves; these were compared by hand with KubeRay's types and its published reference. kubectl
+# refuses a file with a field that they do not have.
 GROUP = {"rayStartParams": {"type": "object", "additionalProperties": {"type": "string"}}, "template": POD}
 CLUSTER_SPEC: dict[str, Any] = {
     "type": "object",
@@ -48,11 +56,6 @@ CLUSTER_SPEC: dict[str, Any] = {
         "rayVersion": {"type": "string"},
         "authOptions": {"const": {"mode": "token"}},
         "enableInTreeAutoscaling": {"const": True},
-        "idleTerminationOptions": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"timeoutSeconds": {"type": "integer"}, "policy": {"enum": ["Delete", "Suspend"]}},
-        },
         "autoscalerOptions": {
             "type": "object",
             "additionalProperties": False,
@@ -111,9 +114,15 @@ def pinned(package: str) -> str:
     return str(found)
 
 
+def documents(name: str) -> dict[str, dict[str, Any]]:
+    """The objects of a file by their kind."""
+    return {found["kind"]: found for found in yaml.safe_load_all((FOLDER / name).read_text())}
+
+
 def document(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((FOLDER / name).read_text())
-    return loaded
+    """The RayCluster or RayJob of a file."""
+    found = documents(name)
+    return found["RayJob"] if "RayJob" in found else found["RayCluster"]
 
 
 def ray_cluster(name: str) -> dict[str, Any]:
@@ -210,6 +219,77 @@ def test_rays_autoscaler_understands_the_kuberay_files(name: str) -> None:
         assert kind["min_workers"] == 0
     # No program on the head, where the control plane is.
     assert config["available_node_types"][config["head_node_type"]]["resources"]["CPU"] == 0
+
+
+class Asked(BaseHTTPRequestHandler):
+    """An API server that only notes what it is asked, and answers as it is told."""
+
+    seen: ClassVar[list[tuple[str, str, str | None]]] = []
+    status: ClassVar[int] = 200
+
+    def do_DELETE(self) -> None:
+        self.seen.append((self.command, self.path, self.headers.get("Authorization")))
+        self.send_response(self.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An API server with a certificate of its own; what a pod's environment must hold to reach it."""
+    words = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(tmp_path / "key")]
+    made = subprocess.run(
+        ["openssl", "req", "-x509", *words, *names, "-out", str(tmp_path / "ca.crt")], capture_output=True
+    )
+    assert made.returncode == 0, made.stderr
+    (tmp_path / "token").write_text("a-token")
+    server = HTTPServer(("127.0.0.1", 0), Asked)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "ca.crt", tmp_path / "key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    Asked.seen.clear()
+    try:
+        url = f"https://localhost:{server.server_port}"
+        yield {"API": url, "ACCOUNT": str(tmp_path), "NAMESPACE": "here", "LIFETIME_S": "0.01"}
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (404, 0), (500, 1)])
+def test_the_clock_of_the_kuberay_cluster_deletes_it_and_fails_unless_it_is_gone(
+    api: dict[str, str], status: int, code: int
+) -> None:
+    job = documents("kuberay.yaml")["Job"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    assert set(api) == {variable["name"] for variable in container["env"]}
+    Asked.status = status
+    done = subprocess.run([sys.executable, "-c", *container["args"]], env=api, capture_output=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert Asked.seen == [("DELETE", "/apis/ray.io/v1/namespaces/here/rayclusters/orchestrator", "Bearer a-token")]
+
+
+def test_the_clock_may_delete_this_cluster_and_nothing_else() -> None:
+    found = documents("kuberay.yaml")
+    name = found["RayCluster"]["metadata"]["name"]
+    assert found["Role"]["rules"] == [
+        {"apiGroups": ["ray.io"], "resources": ["rayclusters"], "resourceNames": [name], "verbs": ["delete"]}
+    ]
+    account = found["ServiceAccount"]["metadata"]["name"]
+    assert found["Job"]["spec"]["template"]["spec"]["serviceAccountName"] == account
+    assert found["RoleBinding"]["subjects"] == [{"kind": "ServiceAccount", "name": account}]
+    lifetime = found["Job"]["spec"]["template"]["spec"]["containers"][0]["env"][1]
+    assert lifetime == {"name": "LIFETIME_S", "value": "14400"}
+    for each in found.values():
+        assert "orchestrator-owner" in each["metadata"]["labels"]
 
 
 @pytest.mark.parametrize("name", KUBERAY)
