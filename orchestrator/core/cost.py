@@ -217,6 +217,8 @@ def assumptions(
             if (dollars := number(price.get(f"{kind}_per_mtok"))) is not None
         ]
         text = ", ".join(parts) + " per million tokens" if parts else "unknown"
+        if (hourly := number(price.get("usd_per_gpu_hour"))) is not None:
+            text = f"${hourly:g} an hour that its server is busy"
         found.append(Assumption(f"price of {price.get('model')}", text, str(price.get("source") or "not stated")))
     for card in hardware:
         source = str(card.get("source") or "not stated")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.comparison import ALPHA, holm, sign_flip
+from orchestrator.core.findings import is_claude
 from orchestrator.core.rates import selected_value
 from orchestrator.core.rows import Row, by_problem, is_graded, is_passed, natural, number
 from orchestrator.core.statistics import pass_at_k
@@ -38,6 +39,9 @@ class Strategy:
     def label(self) -> str:
         """Model, kind and whatever else the cell's axes set but for the suite, which is the same for all."""
         rest = [part for part in self.cell.label.split(" · ")[1:] if part != self.cell.suite]
+        if rest and not is_claude(self.cell) and self.cell.model_id not in (None, self.cell.model):
+            # A model of one's own goes by the name of its configuration, which says nothing to anybody else.
+            rest[0] += f" ({self.cell.model_id})"
         return " · ".join([*rest, self.kind])
 
     @property

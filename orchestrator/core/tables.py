@@ -158,6 +158,8 @@ class PlanPrice(TypedDict, total=False):
     output_per_mtok: float
     cache_read_per_mtok: float | None
     cache_write_per_mtok: float | None
+    usd_per_gpu_hour: float | None
+    """In the place of all of them for a model on a card, which is paid by the time that its server is busy."""
     source: str
     """Where the price comes from, with version and date."""
 

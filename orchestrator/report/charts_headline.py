@@ -19,8 +19,8 @@ __all__ = ["SPAN", "Headline", "drawn_line", "headline_chart", "headlines"]
 
 MOST_POINTS = 120
 """On one line: more are not seen."""
-SPAN = 300
-"""How many times its smallest sum the axis of dollars reaches at most."""
+SPAN = 100
+"""The axis of dollars begins at this part of what the cheapest strategy spent, if not later."""
 SYMBOLS = {"single": "circle", "best": "square", "oracle": "square", "repaired": "diamond"}
 DASHES = {"single": "solid", "best": "dash", "oracle": "dot", "repaired": "solid"}
 
@@ -81,13 +81,15 @@ def headline_chart(headline: Headline, number: int = 1) -> Chart:
     """
     data: list[dict[str, Any]] = []
     budget = headline.budget
+    starts: list[float] = []
     ends: list[float] = []
     for one in headline.found:
         kept = drawn_line(one, budget)
         if not kept:
             continue
         kind = one.kind.split()[0]
-        ends += [kept[0][0], kept[-1][0]]
+        starts.append(kept[0][0])
+        ends.append(kept[-1][0])
         colour = headline.colours[_key(one)]
         name = safe(one.label) + (" (upper bound)" if one.bound else "")
         data.append(
@@ -109,7 +111,7 @@ def headline_chart(headline: Headline, number: int = 1) -> Chart:
             }
         )
     # The first problems of a suite cost next to nothing; the axis leaves out what nobody could read.
-    span = [max(min(ends), max(ends) / SPAN), max(ends)]
+    span = [max(min(starts), min(ends) / SPAN), max(ends)]
     cut = (
         f"The lines are cut at {words.dollars(budget.usd)} each, {budget.why}."
         if budget.cut

@@ -103,7 +103,8 @@ def _headline(axes: Axes, summary: Summary, rows: Rows) -> bool:
     if not made:
         return False
     headline = made[0]
-    most = least = 0.0
+    starts: list[float] = []
+    ends: list[float] = []
     for one in headline.found:
         line = drawn_line(one, headline.budget)
         if not line:
@@ -123,9 +124,10 @@ def _headline(axes: Axes, summary: Summary, rows: Rows) -> bool:
             ms=8,
             lw=1.6,
         )
-        most, least = max(most, xs[-1]), min(least or xs[0], xs[0])
+        starts.append(xs[0])
+        ends.append(xs[-1])
     axes.set_xscale("log")
-    axes.set_xlim(max(least, most / SPAN), most * 1.15)
+    axes.set_xlim(max(min(starts), min(ends) / SPAN), max(ends) * 1.15)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(
         _plain(f"dollars spent, up to {words.dollars(headline.budget.usd)} each ({headline.budget.why})")

@@ -182,3 +182,11 @@ def test_table_2_without_prices_is_not_a_number() -> None:
     assert table["execute_only", "cost"].computed == "n/a"
     assert table["execute_only", "time per iteration"].computed == "0.6 s"
     assert table["execute_only", "scalability"].computed == "n/a"
+
+
+def test_a_model_on_a_card_is_assumed_at_its_price_an_hour() -> None:
+    price = {"model": "open-14b", "usd_per_gpu_hour": 0.36, "source": "model.usd_per_gpu_hour"}
+    (assumed,) = assumptions([], {}, [price])
+    assert (assumed.key, assumed.value) == ("price of open-14b", "$0.36 an hour that its server is busy")
+    (unknown,) = assumptions([], {}, [{"model": "m"}])
+    assert unknown.value == "unknown"

@@ -55,6 +55,13 @@ def test_repair_is_a_strategy_and_oracle_feedback_a_bound() -> None:
     assert [(one.kind, one.bound) for one in found(rows)] == [("repaired", False), ("repaired", True)]
 
 
+def test_a_model_of_ones_own_is_named_by_its_id() -> None:
+    (own,) = found([row("a", 0, True, 0.1, model="local", model_id="open-14b")])
+    assert own.label == "local (open-14b) · single shot"
+    (claude,) = found([row("a", 0, True, 0.1, model="sonnet", model_id="claude-sonnet-5-5")])
+    assert claude.label == "sonnet · single shot"
+
+
 def test_what_has_no_price_or_no_model_is_left_out() -> None:
     rows = [row("a", 0, True, None), row("b", 0, True, 0.0), row("c", 0, True, 0.0, model=None)]
     assert found(rows) == []
