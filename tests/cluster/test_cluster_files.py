@@ -44,7 +44,7 @@ POD = {
         },
     },
 }
-# The fields of KubeRay's RayClusterSpec and RayJobSpec (v1, KubeRay 1.6) that these files may use. No package carries
+# The fields of KubeRay's RayClusterSpec and RayJobSpec (v1, KubeRay 1.6) that these files may use. No package holds
 # the definitions themselves; these were compared by hand with KubeRay's types and its published reference. kubectl
 # refuses a file with a field that they do not have.
 GROUP = {"rayStartParams": {"type": "object", "additionalProperties": {"type": "string"}}, "template": POD}
