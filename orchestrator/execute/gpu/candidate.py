@@ -50,7 +50,9 @@ def serve(chan: socket.socket, line: socket.socket, config: dict[str, Any], seal
         attached, fds = wire.receive(line, 3)
     except EOFError:
         return
-    _Session(chan, line, _Shared.attach(attached, fds), synchronize, seal, Path(config["folder"])).run()
+    shared = _Shared.attach(attached, fds)
+    device = "cpu" if config["device"] == "cpu" else "cuda"
+    _Session(chan, line, shared, synchronize, seal, Path(config["folder"]), device).run()
 
 
 @dataclass(slots=True)
@@ -90,6 +92,8 @@ class _Session:
     synchronize: Callable[[], None]
     seal: Callable[[], None]
     folder: Path
+    device: str
+    """By torch's name; where a program's dialect may forbid torch to compute."""
     program: programs.Program | None = None
     """None until the referee says "load": empty calls are timed before there is any code that could slow them."""
     call: Callable[[], None] = field(default=lambda: None)
@@ -154,7 +158,7 @@ class _Session:
         self.program = programs.load(source, dialect, entry_point, self.folder)
 
     def _under_watch(self, work: Callable[[], None]) -> None:
-        (watched(work) if self.watching else work)()
+        (watched(work, self.device) if self.watching else work)()
 
     def _case(self, message: dict[str, Any]) -> None:
         try:
@@ -173,7 +177,7 @@ class _Session:
             self.touch = touch
             self.call = touch if self.program is None else self.program.bind(message, given, filled)
             watch = self.watching and not self.sealed and self.program is not None
-            self.watched = watched(self.call) if watch else None
+            self.watched = watched(self.call, self.device) if watch else None
 
             def before() -> None:
                 for x in (*staged_in, *staged_out):
@@ -240,7 +244,7 @@ class _Session:
         """Time calls with the process's own means: a claim, shown beside the referee's time."""
         try:
             if self.watching:
-                watched(self.call)()
+                watched(self.call, self.device)()
             times = [_self_timed(self.call, self.synchronize) for _ in range(calls)]
         except BaseException as error:  # noqa: BLE001 - the program is called here too
             self._fail(error, "run")

@@ -49,6 +49,11 @@ def watched(call: Callable[[], None], device: str = "cuda") -> Callable[[], None
     class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Notes the first operation that is not allowed."""
 
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            # Otherwise torch imports its whole compiler, a second of work, before the first operation.
+            return False
+
         def __init__(self) -> None:
             super().__init__()  # type: ignore[no-untyped-call]
             self.seen = ""
