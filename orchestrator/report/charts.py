@@ -17,6 +17,17 @@ from orchestrator.report.series import COLOURS, VERDICT_COLOURS, Difference, tur
 __all__ = ["difference_chart", "rate_chart", "turn_chart", "verdict_chart"]
 
 PERCENT = {"ticksuffix": "%"}
+MEANINGS = {
+    "wrong_answer": "an assertion of the tests did not hold",
+    "error": "an exception, an early exit, or the function is missing",
+    "timeout": "over its limit of time",
+    "out_of_memory": "over its limit of memory",
+    "no_code": "the reply held no program",
+    "rejected": "the program broke a rule of the problem",
+    "infrastructure": "our own failure, in no rate",
+    "not_run": "stopped by the budget or cancelled, in no rate",
+}
+"""Of the verdicts that are not ``passed``, for people who see them for the first time."""
 ROW = 46
 """Pixels of height a horizontal row takes."""
 
@@ -190,7 +201,7 @@ def verdict_chart(summary: Summary) -> Chart | None:
     return chart(
         "verdicts",
         "Trials that did not pass, by verdict",
-        "infrastructure and not_run say nothing about a system and are in no rate.",
+        " ".join(f"{kind}: {MEANINGS[kind]}." for kind in kinds),
         data,
         {
             "height": 130 + ROW * len(cells),

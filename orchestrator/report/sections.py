@@ -19,6 +19,12 @@ from orchestrator.report.load import Run
 from orchestrator.report.markup import Html, join, table, tag
 from orchestrator.report.series import Difference
 
+SYSTEMS = {
+    "generate_only": "the model writes, its program is graded once, nothing goes back",
+    "execute_only": "the suite's own reference programs, which says whether tests and machine are sound",
+    "hybrid": "the model writes, its program is run on public tests, what went wrong goes back, a few times",
+}
+"""What each system is, for people who see it for the first time."""
 NO_CARD = (
     "No card was there, so programs and references ran in torch on this machine's CPU. These figures compare "
     "programs with each other and say nothing about any GPU."
@@ -99,7 +105,10 @@ def headline_table(summary: Summary) -> Html:
         )
     took = ["system", "time a problem", "p95", "article", "memory", "max", "article"]
     took += ["API total", "a problem", "a solved one"]
-    said = words.notes(summary.cells)
+    said = [
+        f"{name}: {meaning}." for name, meaning in SYSTEMS.items() if any(c.system == name for c in summary.cells)
+    ]
+    said += words.notes(summary.cells)
     said.append("Time and memory: the median over graded trials, beside it the 95th percentile and the largest.")
     if hybrid:
         said.append(
