@@ -70,7 +70,7 @@ def _cost(
         return (f"${api:,.2f} a month", api_formula) if api is not None else ("n/a", api_formula)
     price = number(hardware.get("purchase_usd"))
     if price is None:
-        return "n/a", f"hardware {cell.hardware} has no purchase_usd"
+        return "n/a", f"hardware {cell.hardware} has no purchase_usd{_articles_card(cell, rates)}"
     hourly = hourly_rates(hardware, rates)
     if claim.system == "execute_only":
         return f"${price:,.0f} once", f"hardware.{cell.hardware}.purchase_usd; {hourly.formula}"
@@ -78,6 +78,22 @@ def _cost(
         return "n/a", api_formula
     text = f"${price:,.0f} once and ${api:,.2f} a month"
     return text, f"{api_formula}; the article adds a price paid once to one paid every month"
+
+
+def _articles_card(cell: CellSummary, rates: Mapping[str, Any]) -> str:
+    """What the article's price for a card comes to a month, and how many solved problems the API sells for that."""
+    years = number(rates.get("useful_years"))
+    if not years:
+        return ""
+    price = next(row.usd for row in TABLE_2 if row.system == "execute_only")
+    month = price / (12 * years)
+    text = f"; the article's ${price:,.0f} over {years:g} years is ${month:.2f} a month"
+    if cell.usd_per_solved:
+        bought = month / cell.usd_per_solved
+        text += (
+            f", which buys {bought:,.0f} solved problems of this system at ${cell.usd_per_solved:.5f} of API each"
+        )
+    return text
 
 
 def _iteration(cell: CellSummary, evidence: Evidence) -> tuple[str, str]:

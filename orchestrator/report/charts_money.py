@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.core.claims import TABLE_2
 from orchestrator.core.cost import hourly_rates, monthly_fixed, pareto_front
+from orchestrator.core.rows import number
 from orchestrator.core.summary import Rate, Summary
 from orchestrator.report import words
 from orchestrator.report.figure import Chart, chart, log_axis, safe, two_lines
@@ -15,6 +17,8 @@ from orchestrator.report.series import COLOURS, judged
 __all__ = ["Purchase", "executed_usd", "month_chart", "pareto_chart", "purchases"]
 
 MOST_LABELS = 5
+CARD_USD = next(row.usd for row in TABLE_2 if row.system == "execute_only")
+"""What the article says that its card costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +157,16 @@ def month_chart(summary: Summary, run: Run) -> Chart | None:
         if hourly.rented is not None:
             lines.append((f"{cell.label}: {card['name']} rented", 0.0, api + hours * hourly.rented, "dash"))
     drawn = [line for line in lines if line[1] or line[2]]
-    if all(name.endswith("API only") for name, _, _, _ in drawn):
+    if not drawn:
         return None
+    years = number(run.rates.get("useful_years"))
+    if all(name.endswith("API only") for name, _, _, _ in drawn):
+        if not years:
+            return None
+        # No card of this run has a price; the article's is drawn as cheap as it can be: it solves for nothing.
+        drawn.append(
+            (f"the article's ${CARD_USD:,.0f} card, its price alone", CARD_USD / (12 * years), 0.0, "dash")
+        )
     sums = [fixed + each * count for _, fixed, each, _ in drawn for count in (counts[0], counts[-1])]
     data = [
         {
@@ -172,7 +184,9 @@ def month_chart(summary: Summary, run: Run) -> Chart | None:
         "month",
         "Dollars a month",
         "Where two lines cross is the break-even. Owned: price less resale, spread over its useful life, and "
-        "energy for the seconds it works; failures are charged. The assumptions stand above.",
+        "energy for the seconds it works; failures are charged. The article's card, where no card of this run has "
+        "a price: its price over rates.useful_years, as if it solved everything by itself for nothing. The "
+        "assumptions stand above.",
         data,
         {
             "height": 420,

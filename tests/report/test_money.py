@@ -76,5 +76,18 @@ def test_the_month_chart_needs_a_priced_card(gpu_run: Path, plain_run: Path) -> 
     # Owning costs more at few problems a month; the lines cross where renting the hours has cost as much.
     assert owned[0] > rented[0]
     assert owned[-1] < rented[-1]
-    plain = load_run(plain_run)
-    assert month_chart(plain.summary(), plain) is None
+
+
+def test_without_a_priced_card_the_articles_own_price_is_drawn(plain_run: Path) -> None:
+    run = load_run(plain_run)
+    drawn = month_chart(run.summary(), run)
+    assert drawn is not None
+    api, card = drawn.figure["data"]
+    assert (api["name"], card["name"]) == (
+        "generate_only · sonnet: API only",
+        "the article's $500 card, its price alone",
+    )
+    # $500 over three years, whatever is solved.
+    assert set(card["y"]) == {13.89}
+    run.plan["rates"]["useful_years"] = None
+    assert month_chart(run.summary(), run) is None
