@@ -3,13 +3,15 @@
 Everything of the driver is real (scheduler, trials, requests bought through limiter, ledger and journal, verdicts
 journaled, tables written); what answers is a stand-in: a reply and a verdict that are there at once, in this
 process or in Ray actors that do nothing else. A trial of ``generate_only`` is two steps: one purchase, one verdict.
-Every case has a process of its own, so that its memory is its own; ``rss_bytes_per_trial`` is its growth from the
-first quarter of the trials to the last, which below some 2,000 trials is buffers that fill.
+Actors are up before the clock starts, since a sweep starts them once whatever its size. Every case has a process of
+its own, so that its memory is its own. From the first quarter of the trials to the last, ``rss_bytes_per_trial`` is
+the growth of that memory and ``cost_ratio`` what a trial costs in the driver's CPU time at the end against what it
+cost at the beginning: 1 is flat. Below some 2,000 trials both are buffers that fill.
 
-    python -m scripts.bench.scale [--trials 1000,10000] [--slots 1,16,256] [--full --recorded RUN]
+    python -m scripts.bench.scale [--trials 1000,10000] [--slots 1,16,256] [--full --recorded RUN] [--out FOLDER]
 
 ``--full`` adds 100,000 trials on 256 slots whose replies and verdicts take as long as those that the run folder RUN
-recorded, drawn with a fixed seed.
+recorded, drawn with a fixed seed: some minutes. ``--out`` writes ``scale.json`` there.
 """
 
 from __future__ import annotations
@@ -125,6 +127,9 @@ class _FakedSender:
     async def close(self) -> None:
         return None
 
+    async def ready(self) -> None:
+        return None
+
 
 class _RaySender(_FakedSender):
     """Answers from one async actor, as the real ones are."""
@@ -139,6 +144,9 @@ class _RaySender(_FakedSender):
         result: AttemptResult = await self._actor.send.remote(attempt)
         return result
 
+    async def ready(self) -> None:
+        await self._actor.ready.remote()
+
 
 class _AnsweringActor:
     def __init__(self) -> None:
@@ -146,6 +154,9 @@ class _AnsweringActor:
 
     async def send(self, attempt: Attempt) -> AttemptResult:
         return _answer(attempt, next(self._numbers))
+
+    async def ready(self) -> None:
+        return None
 
 
 class _JudgingActor:
@@ -227,9 +238,10 @@ async def _measure(case: _Case, folder: Path) -> dict[str, Any]:
     execution = ExecutionService(pool, journal, seed=_SEED)
     problems = [_problem(number) for number in range(_PROBLEMS)]
     await execution.prepare(problems)
+    # Starting an actor's process is no step's cost.
     while pool.starting:  # noqa: ASYNC110  (a pool tells nobody when its last slot is up)
-        # Starting an actor's process is no step's cost.
         await asyncio.sleep(0.05)
+    await sender.ready()
     prompt = Prompt("", "{prompt}", "{feedback}", False, "")
     replies = ModelReplies(
         service, prompt, provider="bench", model=_MODEL, max_tokens=512, effort=None, thinking=None
@@ -238,14 +250,14 @@ async def _measure(case: _Case, folder: Path) -> dict[str, Any]:
     results = Results(folder, None)
     process = psutil.Process()
     done = 0
-    memory: list[tuple[int, int]] = []
+    memory: list[tuple[int, int, float]] = []
 
     def finished(row: dict[str, Any], steps: list[dict[str, Any]]) -> None:
         nonlocal done
         results.write({"run_id": "bench", "system": "generate_only", **row}, steps)
         done += 1
         if done % max(1, case.trials // 20) == 0:
-            memory.append((done, process.memory_info().rss))
+            memory.append((done, process.memory_info().rss, time.process_time()))
 
     scheduler = Scheduler(
         window=_IN_FLIGHT + 4 * case.slots + 16,
@@ -269,14 +281,23 @@ async def _measure(case: _Case, folder: Path) -> dict[str, Any]:
     steps = 2 * case.trials
     driver_cpu = after.user + after.system - cpu.user - cpu.system
     early, late = memory[len(memory) // 4], memory[-1]
+    quarter = len(memory) // 4
+    first, last = _cpu_per_trial(memory[: quarter + 1]), _cpu_per_trial(memory[-quarter - 1 :])
     return {
         **asdict(case),
         "steps_per_s": round(steps / seconds, 1),
         "driver_cpu_ms_per_step": round(1000 * driver_cpu / steps, 3),
+        "cost_ratio": round(last / first, 2),
         "rss_mib": round(late[1] / 2**20, 1),
         "rss_bytes_per_trial": round((late[1] - early[1]) / max(1, late[0] - early[0])),
         "load_before": round(load, 1),
     }
+
+
+def _cpu_per_trial(marks: Sequence[tuple[int, int, float]]) -> float:
+    """CPU seconds of the driver for a trial between the first and the last of these marks."""
+    (done, _, cpu), (more, _, later) = marks[0], marks[-1]
+    return (later - cpu) / max(1, more - done)
 
 
 def _run_case(case: _Case) -> dict[str, Any]:
@@ -312,6 +333,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--ray-slots", default="2,8")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--recorded", metavar="RUN", help="a run folder")
+    parser.add_argument("--out", type=Path, help="a folder for scale.json")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
     if given.case is not None:
@@ -336,21 +358,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         "slots",
         "steps_per_s",
         "driver_cpu_ms_per_step",
+        "cost_ratio",
         "rss_mib",
         "rss_bytes_per_trial",
         "load_before",
     ]
+    result = {
+        "cases": found,
+        "cores": os.cpu_count(),
+        "best_steps_per_s": best,
+        "aims_steps_per_s": aims,
+        "met": {where: best[where] >= aims[where] for where in best},
+    }
+    if given.out is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
+        (given.out / "scale.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print_report(
         f"the driver alone, {os.cpu_count()} cores; aims: {_AIM_FAKED:g} steps/s faked, {_AIM_RAY:g} through Ray",
         columns,
         [[case[name] for name in columns] for case in found],
-        {
-            "cases": found,
-            "cores": os.cpu_count(),
-            "best_steps_per_s": best,
-            "aims_steps_per_s": aims,
-            "met": {where: best[where] >= aims[where] for where in best},
-        },
+        result,
     )
 
 
