@@ -29,7 +29,7 @@ NO_CARD = (
     "No card was there, so programs and references ran in torch on this machine's CPU. These figures compare "
     "programs with each other and say nothing about any GPU."
 )
-NO_BREAK_EVEN = "No hardware of this run has a purchase price, so the break-even is only drawn, for the article's card."
+NO_BREAK_EVEN = "No hardware of this run has a purchase price: the break-even is drawn for the article's card."
 
 __all__ = [
     "answer_cards",
