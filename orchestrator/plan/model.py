@@ -124,6 +124,8 @@ class Cell:
         if self.system == "hybrid":
             work["turns"] = config.turns
             work["feedback"] = config.feedback
+            if config.execute.tools:
+                work["tools"] = config.execute.tools
         return work
 
 

@@ -183,6 +183,7 @@ def test_the_digest_tells_identical_plans() -> None:
         "model=haiku",
         "samples=2",
         "execute.limits.cpu_s=3",
+        "execute.tools=[sanitizer]",
         "system=hybrid",
     ):
         rest = ["+sweep=humaneval"] if change == "limit=4" else words
