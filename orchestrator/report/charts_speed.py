@@ -64,6 +64,9 @@ def best_so_far(steps: Iterable[Mapping[str, Any]], cell: str) -> list[list[floa
 
 def speed_turn_chart(run: Run, summary: Summary) -> Chart | None:
     """Best speed so far over the turns of systems that repair; None where programs have no speed."""
+    # Most suites have no speed, and their steps are many.
+    if not any(number(step.get("speedup")) for step in run.steps(("cell", "speedup"))):
+        return None
     columns = ("cell", "kind", "problem", "sample", "turn", "verdict", "speedup")
     steps = [step for step in run.steps(columns) if step.get("kind") == "feedback"]
     hybrids = [(i, cell) for i, cell in enumerate(summary.cells) if cell.system == "hybrid"]

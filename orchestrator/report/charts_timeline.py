@@ -108,7 +108,8 @@ def timeline_charts(run: Run, synthetic: bool) -> list[Chart]:
 
 def _spans(run: Run) -> list[Span]:
     found = []
-    served: set[str] = set()
+    # Hashes of keys, as the keys themselves would be most of the memory of a big run's page.
+    served: set[int] = set()
     columns = ("cell", "kind", "key", "slot", "started_at", "ended_at", "lease_s", "resumed")
     for step in run.steps(columns):
         asked, end = number(step.get("started_at")), number(step.get("ended_at"))
@@ -117,9 +118,10 @@ def _spans(run: Run) -> list[Span]:
         kind, key = str(step.get("kind")), step.get("key")
         if key is not None:
             # Two systems that ask the same thing share one purchase, and equal programs one execution.
-            if key in served:
+            mark = hash(key)
+            if mark in served:
                 continue
-            served.add(str(key))
+            served.add(mark)
         # A step begins when it is asked for; its slot was held only for the lease at its end.
         lease = number(step.get("lease_s"))
         start = asked if lease is None else max(asked, end - lease)
