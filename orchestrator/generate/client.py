@@ -6,11 +6,11 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from orchestrator.core.generation import GenerationRequest, Usage
+from orchestrator.core.generation import GenerationRequest
 from orchestrator.generate.attempts import (
     Attempt,
     AttemptReply,
@@ -246,7 +246,6 @@ class _Progress:
     windows: tuple[Window, ...] = ()
     headers_at: float | None = None
     request_id: str = ""
-    usage: Usage = field(default_factory=Usage)
 
     def headers_arrived(self, headers: Mapping[str, str]) -> None:
         self.began = True
