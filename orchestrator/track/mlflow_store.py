@@ -142,6 +142,8 @@ def quieten() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # Retries are ours: MLflow's own block a call for minutes with nothing said.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    # A server that takes a request and never answers is found to be away in time to say so.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 
 def status_of(error: Any) -> int:
