@@ -5,8 +5,11 @@ dispatches, so that the sum over all actors and nodes respects the limits. Three
 
 - a **window** on requests in flight (slow start, then additive increase; decreased at most once per cooldown
   when the server says that it is too much);
-- the account's **buckets** (requests, input and output tokens a minute), learned from reply headers;
-- a **pause** that a 429 asks for with ``retry-after``.
+- the account's **buckets** (requests, input and output tokens a minute), learned from reply headers: nothing is
+  sent that does not fit, and launches are spaced by what is left, so that they settle at the limit;
+- a **pause** that a 429 asks for with ``retry-after``. Where its headers show a bucket that ran dry, that is all:
+  a smaller window would not fill it, and a window cut by every such answer falls to nothing on a busy machine,
+  whose headers are late.
 
 It belongs to one event loop and takes time from it, so a loop with another clock tests it.
 """
