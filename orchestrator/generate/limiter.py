@@ -38,6 +38,11 @@ _AFTER_RATE_LIMIT: Final = 0.8
 """The window is multiplied by this after a 429 ..."""
 _AFTER_OVERLOAD: Final = 0.9
 """... and by this after a 529 or a timeout: the provider is busy, which says nothing about our limit."""
+_BUSY_SHARE: Final = 0.1
+"""Share of recent answers that were 529 or timeouts from which on the window is decreased. Fewer are what a busy
+provider gives to everybody; retries cope with them, and a window cut by each would end near one."""
+_BUSY_WEIGHT: Final = 0.02
+"""Of a new answer in that share: about the last fifty count."""
 _COOLDOWN_S: Final = 2.0
 """At most one decrease in this time: replies to what was sent before the decrease still come in."""
 _LONGEST_PAUSE_S: Final = 60.0
@@ -127,6 +132,7 @@ class Limiter:
         self._paused_until = float("-inf")
         self._cooled_at = float("-inf")
         self._widened_at = float("-inf")
+        self._busy = 0.0
         self._gap_until = float("-inf")
         self._full_at = float("-inf")
         """When the window last held somebody back."""
@@ -213,7 +219,10 @@ class Limiter:
         elif kind is FailureKind.RATE_LIMITED and result.failure is not None:
             self._refused(slot, result)
             self._pause(result)
-        elif kind in (FailureKind.OVERLOADED, FailureKind.TIMEOUT):
+        busy = kind in (FailureKind.OVERLOADED, FailureKind.TIMEOUT)
+        if busy or result.reply is not None:
+            self._busy += _BUSY_WEIGHT * (busy - self._busy)
+        if busy and self._busy > _BUSY_SHARE:
             self._slow_down(slot, _AFTER_OVERLOAD)
         self._pump()
 

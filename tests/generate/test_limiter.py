@@ -125,12 +125,27 @@ def test_a_decrease_goes_by_what_was_in_flight_and_not_by_what_a_pause_left() ->
         slots = [await gate.acquire(SMALL, 0) for _ in range(50)]
         for slot in slots[:-1]:
             gate.finish(slot, replied())
-        grown = gate.window
-        gate.finish(slots[-1], failed(FailureKind.OVERLOADED))
-        return gate.window / grown
+        before = gate.window
+        gate.finish(slots[-1], failed(FailureKind.RATE_LIMITED, retry_after_s=0.2))
+        return gate.window / before
 
     # Fifty were beside it at its launch, and the window was never put to the test by more.
-    assert run(main()) == pytest.approx(0.9)
+    assert run(main()) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.04, 150, 200), (0.6, 1, 20)])
+def test_a_provider_that_is_busy_now_and_then_is_not_one_that_is_overloaded(
+    share: float, low: float, high: float
+) -> None:
+    async def main() -> float:
+        rng = random.Random(3)
+        overloaded = Failure(FailureKind.OVERLOADED, "Overloaded", 529)
+        sender = SimulatedSender(script=lambda attempt, number: overloaded if rng.random() < share else None)
+        gate = limiter(200)
+        await drive(gate, sender, 120, 200)
+        return gate.window
+
+    assert low <= run(main()) <= high
 
 
 def test_a_limit_enforced_in_smaller_pieces_is_still_used() -> None:
@@ -181,7 +196,7 @@ def test_one_burst_of_refusals_is_one_decrease() -> None:
             gate.finish(slot, failed(FailureKind.RATE_LIMITED, retry_after_s=0.2))
         first = gate.window
         await asyncio.sleep(5)
-        gate.finish(slots[20], failed(FailureKind.OVERLOADED))
+        gate.finish(slots[20], failed(FailureKind.RATE_LIMITED, retry_after_s=0.2))
         return first, gate.window
 
     first, second = run(main())
