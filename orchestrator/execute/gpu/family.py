@@ -115,6 +115,9 @@ class Family:
             "PYTHONHASHSEED": "0",
             "HOME": str(self._folder),
             "TMPDIR": str(self._folder),
+            # The sandbox has no list of users, and torch asks for a name when it loads its compiler, which its
+            # optimisers and hooks do too.
+            "USER": "program",
             # Threads of these libraries do not survive a fork; the GPU does the work.
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
