@@ -17,20 +17,12 @@ from typing import Final
 from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.problems import Problem
 from orchestrator.core.verdicts import Verdict
-from orchestrator.driver.slots import Places, Slot, SlotDied
+from orchestrator.driver.slots import Places, PoolBroken, Slot, SlotDied, Stopped
 
 __all__ = ["ExecutionPool", "PoolBroken", "Stopped"]
 
 MOST_FAILED_STARTS: Final = 3
 """Slots in a row that did not come up before the pool gives up on the machine."""
-
-
-class PoolBroken(RuntimeError):
-    """No slot can be started any more."""
-
-
-class Stopped(Exception):
-    """The sweep is stopping: the step was not started."""
 
 
 Work = Callable[[Slot], Awaitable[object]]
@@ -301,7 +293,8 @@ class ExecutionPool:
         self.lost_slots += 1
         if alone:
             self._reserved_nodes.discard(slot.node)
-        self._places.failed(slot.place, waiting.order[1], error)
+        others = any(each.place != slot.place for each in self._slots)
+        self._places.failed(slot.place, waiting.order[1], error, others=others)
         if slot.place in self._places:
             for each in [slot, *(idle for idle in self._idle if idle.place == slot.place)]:
                 self._park(each)

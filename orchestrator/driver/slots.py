@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.problems import Problem
 
-__all__ = ["Places", "Slot", "SlotDied"]
+__all__ = ["Places", "PoolBroken", "Slot", "SlotDied", "Stopped"]
 
 STRIKES: Final = 3
 """Different programs in a row that a place's executor failed on before the place is held to be the cause."""
@@ -22,6 +22,14 @@ class SlotDied(Exception):
         super().__init__(reason)
         self.suspect = suspect
         self.lost = lost
+
+
+class PoolBroken(RuntimeError):
+    """No slot can be started any more."""
+
+
+class Stopped(Exception):
+    """The sweep is stopping: the step was not started."""
 
 
 class Slot(Protocol):
@@ -81,13 +89,17 @@ class Places:
         """A program got its verdict there."""
         self._strikes.pop(place, None)
 
-    def failed(self, place: str, step: int, error: SlotDied) -> None:
-        """A slot died there while it worked on ``step``."""
+    def failed(self, place: str, step: int, error: SlotDied, *, others: bool) -> None:
+        """A slot died there while it worked on ``step``.
+
+        Suspicion alone takes nothing out where there are no ``others``: every program gets its tries then, and the
+        run its end.
+        """
         if error.lost:
             self.lost(place, str(error))
         elif error.suspect:
             self._strikes[place].add(step)
-            if len(self._strikes[place]) >= STRIKES:
+            if others and len(self._strikes[place]) >= STRIKES:
                 self.lost(place, f"{STRIKES} programs in a row could not be judged there, the last: {error}")
 
     def lost(self, place: str, reason: str) -> None:

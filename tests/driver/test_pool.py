@@ -315,6 +315,26 @@ def test_a_place_where_programs_keep_failing_does_not_draw_all_work_to_itself() 
     asyncio.run(check())
 
 
+def test_the_only_place_is_not_taken_out_on_suspicion() -> None:
+    async def check() -> None:
+        def behave(slot: FakeSlot, job: Job) -> Execution:
+            if job.program.startswith("poison"):
+                raise SlotDied("the referee died", suspect=True)
+            return passed()
+
+        start, _ = on(["only"], behave)
+        pool = ExecutionPool("gpu", start, 1, attempts=3)
+        pool.open()
+        await pool.ready()
+        poison = await asyncio.gather(*(run(pool, job(f"poison{n}")) for n in range(5)))
+        assert {each.verdict for each in poison} == {Verdict.INFRASTRUCTURE}
+        assert (await run(pool, job())).verdict is Verdict.PASSED
+        assert pool.troubles == []
+        await pool.close()
+
+    asyncio.run(check())
+
+
 def test_a_program_that_kills_its_executor_takes_no_place_with_it() -> None:
     async def check() -> None:
         def behave(slot: FakeSlot, job: Job) -> Execution:
