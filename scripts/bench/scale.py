@@ -61,7 +61,8 @@ __all__ = ["main"]
 _MODEL = "claude-sonnet-4-5"
 _PROBLEMS = 164
 _LIMITS = Limits(2.0, 15.0)
-_IN_FLIGHT = 100
+_MANY_IN_FLIGHT = 800
+"""Enough that recorded replies come as fast as the driver can take them."""
 _SEED = 0
 _AIM_RAY = 300.0
 _AIM_FAKED = 1000.0
@@ -75,6 +76,8 @@ class _Case:
     slots: int
     recorded: str | None = None
     """A run folder whose durations are drawn; None: everything answers at once."""
+    in_flight: int = 100
+    """Most requests at once."""
 
 
 class _Durations:
@@ -231,7 +234,7 @@ async def _measure(case: _Case, folder: Path) -> dict[str, Any]:
         [Route("bench", sender, {_MODEL: price}, synthetic=True)],
         books,
         ledger,
-        ServiceSettings(in_flight=_IN_FLIGHT),
+        ServiceSettings(in_flight=case.in_flight),
     )
     pool = ExecutionPool("local:cpu", start, case.slots)
     pool.open()
@@ -260,7 +263,7 @@ async def _measure(case: _Case, folder: Path) -> dict[str, Any]:
             memory.append((done, process.memory_info().rss, time.process_time()))
 
     scheduler = Scheduler(
-        window=_IN_FLIGHT + 4 * case.slots + 16,
+        window=2 * case.in_flight + 4 * case.slots + 16,
         system=lambda assignment: SYSTEMS[assignment.cell.system],
         seen=journal.reply_keys().__contains__,
         finished=finished,
@@ -348,8 +351,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     cases += [_Case("ray", trials[0], int(count)) for count in given.ray_slots.split(",")]
     cases += [_Case("ray", trials[-1], 8)]
     if given.full:
-        cases += [_Case("faked", 100_000, 256, given.recorded)]
-    found = [_run_case(case) for case in cases]
+        cases += [_Case("faked", 100_000, 256, given.recorded, _MANY_IN_FLIGHT)]
+    found = []
+    for case in cases:
+        found.append(_run_case(case))
+        print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     best = {where: max(c["steps_per_s"] for c in found if c["where"] == where) for where in ("faked", "ray")}
     aims = {"faked": _AIM_FAKED, "ray": _AIM_RAY}
     columns = [
