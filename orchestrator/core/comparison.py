@@ -91,7 +91,8 @@ def sign_flip(differences: Sequence[float], seed: int = 0) -> float:
     """
     import numpy as np
 
-    data = np.asarray([d for d in differences if d != 0.0], dtype=np.float64)
+    # In order of size, so that the order in which trials ended does not change what is drawn.
+    data = np.sort(np.asarray([d for d in differences if d != 0.0], dtype=np.float64))
     if not len(data):
         return 1.0
     generator = np.random.default_rng(seed)

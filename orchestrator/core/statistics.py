@@ -124,7 +124,8 @@ def bootstrap_mean(
 
     if not values or not 0 < confidence < 1:
         raise ValueError("the bootstrap needs at least one value and 0 < confidence < 1")
-    data = np.asarray(values, dtype=np.float64)
+    # In order of size: the interval must not depend on the order in which trials happened to end.
+    data = np.sort(np.asarray(values, dtype=np.float64))
     if data.min() < 0 or data.max() > 1:
         raise ValueError("this bootstrap is for shares: every value must lie in 0..1")
     if min(data.sum(), (1 - data).sum()) < FEW:

@@ -198,3 +198,8 @@ def test_detectable_difference_falls_with_problems_and_rises_with_flips() -> Non
     assert detectable_difference(164, 0.1) < detectable_difference(164, 0.3)
     assert detectable_difference(0, 0.1) == 1.0
     assert detectable_difference(3, 0.5) == 1.0
+
+
+def test_a_comparison_does_not_depend_on_the_order_in_which_trials_ended() -> None:
+    differences = [0.5, -0.25, 0.75, 0.5, -0.5, 1.0, 0.25, 0.25]
+    assert sign_flip(differences) == sign_flip(differences[::-1])

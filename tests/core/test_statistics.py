@@ -180,3 +180,8 @@ def test_geometric_mean() -> None:
     assert math.isclose(geometric_mean([1e-200] * 5) or 0.0, 1e-200)
     with pytest.raises(ValueError, match="at least 0"):
         geometric_mean([-1.0])
+
+
+def test_an_interval_does_not_depend_on_the_order_in_which_trials_ended() -> None:
+    values = [0.0, 1.0, 0.5, 1.0, 0.25, 0.0, 1.0, 0.75, 0.5, 1.0]
+    assert bootstrap_mean(values) == bootstrap_mean(values[::-1]) == bootstrap_mean(sorted(values))
