@@ -310,6 +310,27 @@ def test_versions_are_those_of_the_constraints() -> None:
         assert "--constraint" in (FOLDER / name).read_text()
 
 
+def test_the_image_is_given_what_the_wheel_is_made_of_and_no_more(tmp_path: Path) -> None:
+    lines = [line.split() for line in (FOLDER / "Dockerfile").read_text().splitlines()]
+    copied = [word for line in lines if line and line[0] == "COPY" for word in line[2:-1]]
+    assert sorted(copied) == sorted(
+        ["pyproject.toml", "constraints.txt", "README.md", "LICENSE", "orchestrator", "tasks", "conf"]
+    )
+    for name in copied:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / name)
+    pytest.importorskip("hatchling", reason="pip fetches it for a build; without a network only the list is checked")
+    # The same hook that pip calls, without fetching anything.
+    build = "import hatchling.build, sys; hatchling.build.build_wheel(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", [*LAUNCHER, *KUBERAY, "rtx.sh"])
 def test_the_header_says_what_an_hour_costs_how_to_stop_and_what_ends_it(name: str) -> None:
     lines = (FOLDER / name).read_text().splitlines()
