@@ -322,7 +322,9 @@ def test_the_image_is_given_what_the_wheel_is_made_of_and_no_more(tmp_path: Path
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, tmp_path / name)
-    pytest.importorskip("hatchling", reason="pip fetches it for a build; without a network only the list is checked")
+    pytest.importorskip(
+        "hatchling", reason="pip fetches it for a build; without a network only the list is checked"
+    )
     # The same hook that pip calls, without fetching anything.
     build = "import hatchling.build, sys; hatchling.build.build_wheel(sys.argv[1])"
     done = subprocess.run(
