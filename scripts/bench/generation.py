@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--window", type=float, default=120.0, help="seconds measured at the limits")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="requests in a run")
+    parser.add_argument("--kills", type=int, help="of each kind; 4, and 20 with --full or of the whole command")
     parser.add_argument("--out", type=Path, help="JSON file that takes figures and tables")
     options = parser.parse_args(argv)
     parts = options.parts or (*PARTS, *(FULL_PARTS if options.full else ()))
@@ -56,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "sizes" in parts:
             _sizes(report, problems, options.sizes)
         if "faults" in parts:
-            _faults(report, problems, full=options.full)
+            _faults(report, problems, options.kills or (20 if options.full else 4))
         if "makespan" in parts:
             _makespan(report, full=options.full)
     if "commands" in parts:
-        _commands(report)
+        _commands(report, options.kills or 20)
     print(json.dumps(report.figures, sort_keys=True))
 
 
@@ -144,8 +145,9 @@ def _sizes(report: _Report, problems: str, sizes: Sequence[int]) -> None:
 _ORDEALS = ["ordeal", "steps", "same", "bought again", "settled", "server's count", "settled + unsettled"]
 
 
-def _faults(report: _Report, problems: str, *, full: bool) -> None:
-    kills, steps = (20, 5000) if full else (4, 1500)
+def _faults(report: _Report, problems: str, kills: int) -> None:
+    # Enough that the last kill still meets requests in flight.
+    steps = 500 + 225 * kills
     measured = [
         faults.faults(problems, 400),
         faults.driver_kills(problems, steps, kills),
@@ -159,8 +161,8 @@ def _faults(report: _Report, problems: str, *, full: bool) -> None:
     )
 
 
-def _commands(report: _Report) -> None:
-    measured = commands.command_kills(trials=200, kills=20)
+def _commands(report: _Report, kills: int) -> None:
+    measured = commands.command_kills(trials=20 * -(-kills // 2), kills=kills)
     report.table(
         "ordeals of the whole command, execution included",
         _ORDEALS,
