@@ -16,7 +16,7 @@ from orchestrator.core.summary import Summary
 from orchestrator.core.uris import without_password
 from orchestrator.journal.store import Journal
 from orchestrator.plan.model import Plan
-from orchestrator.report import Run, load_run, main_plots_png
+from orchestrator.report import Run, load_run, main_plots_png, warm_up
 from orchestrator.track.cards import Cards
 from orchestrator.track.description import cell_description, sweep_description, trials_table
 from orchestrator.track.metrics import LIVE, cell_metrics, progress_metrics, sweep_progress_metrics
@@ -36,8 +36,8 @@ PROGRESS_S: Final = 5.0
 
 TRACES_S: Final = 1.0
 TRACES_SHARE: Final = 0.01
-"""How long the traces of a run may take at its end: so many seconds, or this share of the run if that is more. A trace
-costs MLflow's store 30 to 45 ms, most of it in its own object mapping, and no call takes several."""
+"""How long the traces of a run may take at its end: so many seconds, or this share of the run if that is more.
+A trace costs MLflow's store 30 to 45 ms, most of it in its own object mapping, and no call takes several."""
 TRACES_READ: Final = 200
 """Traces whose texts are in memory at once: a few MB."""
 
@@ -166,6 +166,8 @@ class Tracking:
         # Only cards that this machine's programs run on: those of other nodes are not seen from here.
         on_card = any(cell.needs_gpu for cell in self._plan.cells)
         cards = await asyncio.to_thread(Cards) if on_card else None
+        # While models are at work; at the end of the run somebody waits for the plots.
+        await asyncio.to_thread(warm_up)
         while True:
             self._log_progress(tracker, progress)
             if cards:

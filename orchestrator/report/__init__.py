@@ -9,7 +9,7 @@ from orchestrator.report.conclusions import conclusions
 from orchestrator.report.errors import ReportError
 from orchestrator.report.load import Run, load_run
 from orchestrator.report.page import write_report
-from orchestrator.report.png import main_plots_png
+from orchestrator.report.png import main_plots_png, warm_up
 from orchestrator.report.table import terminal_table
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "main_plots_png",
     "terminal_claims",
     "terminal_table",
+    "warm_up",
     "write_report",
 ]

@@ -20,11 +20,17 @@ from orchestrator.report.series import COLOURS, VERDICT_COLOURS, judged, turn_cu
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["main_plots_png"]
+__all__ = ["main_plots_png", "warm_up"]
 
 Rows = Mapping[str, Sequence[Row]]
 MARKS = {"single": "o-", "best": "s--", "oracle": "s:", "repaired": "D-"}
 Draw = Callable[["Axes", Summary, Rows], bool]
+
+
+def warm_up() -> None:
+    """Import what the plots need, which takes longer than drawing one: for a moment when nobody waits."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
 
 
 def main_plots_png(run_dir: Path | str, out_dir: Path | str) -> list[Path]:
