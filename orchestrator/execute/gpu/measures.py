@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -62,22 +62,20 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """The least that was ever seen on this card for one problem at one size, by which no program can gain."""
+    """What was seen on this card for one problem at one size while no program could disturb it."""
 
     touch_s: float
     """An empty call, without the referee's own part."""
     reference_s: float
     """A call of the reference, likewise: the empty call is still in it."""
+    reference_high_s: float
+    """Its upper quartile: some references take longer on some inputs."""
     around_s: float
     """The referee's own part of a call."""
 
     def lower(self, other: Quiet) -> Quiet:
-        """The lower of both, each on its own."""
-        return Quiet(
-            min(self.touch_s, other.touch_s),
-            min(self.reference_s, other.reference_s),
-            min(self.around_s, other.around_s),
-        )
+        """This with what no program can make shorter as short as in either."""
+        return replace(self, touch_s=min(self.touch_s, other.touch_s), around_s=min(self.around_s, other.around_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +130,9 @@ def time_rounds(rounds: Sequence[Round], quiet: Quiet | None = None, seed: int =
 
     Args:
         rounds: those that count.
-        quiet: the least that was seen before, or elsewhere. An empty call that was slower in these rounds was
-            disturbed, perhaps by the candidate, and counts as the quiet one; of the referee's own part no more than
-            the quiet one and the scatter is taken off.
+        quiet: what was seen without a program. An empty call that was slower in these rounds was disturbed, perhaps
+            by the candidate, and counts as the quiet one; of the referee's own part no more than the quiet one and
+            the scatter is taken off; a reference that was slower than it ever is by itself counts as it was.
         seed: of the resampling.
 
     Raises:
@@ -155,7 +153,8 @@ def time_rounds(rounds: Sequence[Round], quiet: Quiet | None = None, seed: int =
     disturbed = False
     if quiet is not None:
         undisturbed = max(quiet.reference_s - float(empty[0]), resolution)
-        disturbed = theirs.value > undisturbed * (1 + _DISTURBED) + _SCATTER_S
+        longest = quiet.reference_high_s - float(empty[0])
+        disturbed = theirs.value > longest * (1 + _DISTURBED) + _SCATTER_S
         if disturbed:
             theirs = Interval(undisturbed, undisturbed, undisturbed)
     reference = np.full(_RESAMPLES, theirs.value) if disturbed else found[1:, 1] - empty[1:]
@@ -172,8 +171,11 @@ def quiet_of(rounds: Sequence[Round]) -> Quiet:
     """
     if not rounds:
         raise ValueError("no rounds")
-    touch, reference, _ = np.percentile(_net(rounds, None), _QUARTILE, axis=0)
-    return Quiet(float(touch), float(reference), float(np.percentile([r.around_s for r in rounds], _QUARTILE)))
+    net = _net(rounds, None)
+    touch, reference, _ = np.percentile(net, _QUARTILE, axis=0)
+    high = np.percentile(net[:, 1], 100 - _QUARTILE)
+    around = np.percentile([r.around_s for r in rounds], _QUARTILE)
+    return Quiet(float(touch), float(reference), float(high), float(around))
 
 
 def _net(rounds: Sequence[Round], most_s: float | None) -> NDArray[np.float64]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["THROTTLED", "CardWatch", "EnergyMeter", "Sample"]
+__all__ = ["THROTTLED", "CardWatch", "EnergyMeter", "Sample", "first_visible"]
 
 _IDLE_S: Final = 2.0
 THROTTLED: Final = {
@@ -37,7 +38,7 @@ class CardWatch:
     """One card, by UUID."""
 
     def __init__(self, uuid: str) -> None:
-        """Find the card; an empty ``uuid`` takes the first.
+        """Find the card; an empty ``uuid`` takes the first that CUDA would show this process.
 
         Raises:
             pynvml.NVMLError: no driver, or no such card.
@@ -46,7 +47,11 @@ class CardWatch:
 
         self._nvml: Any = pynvml
         pynvml.nvmlInit()
-        self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid) if uuid else pynvml.nvmlDeviceGetHandleByIndex(0)
+        wanted = uuid or first_visible(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        by_index = wanted.isdigit()
+        self._handle = (
+            pynvml.nvmlDeviceGetHandleByIndex(int(wanted)) if by_index else pynvml.nvmlDeviceGetHandleByUUID(wanted)
+        )
         self.uuid = str(pynvml.nvmlDeviceGetUUID(self._handle))
         self.name = str(pynvml.nvmlDeviceGetName(self._handle))
         self.minor = int(pynvml.nvmlDeviceGetMinorNumber(self._handle))
@@ -86,6 +91,12 @@ class CardWatch:
             return question()
         except self._nvml.NVMLError:
             return None
+
+
+def first_visible(visible: str | None) -> str:
+    """The first card of ``CUDA_VISIBLE_DEVICES``: its index or UUID; index 0 where the variable says nothing."""
+    first = (visible or "").split(",")[0].strip()
+    return first or "0"
 
 
 class EnergyMeter:

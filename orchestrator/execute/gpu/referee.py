@@ -102,6 +102,7 @@ class _Referee:
             self._opened.reference.close()
             self._opened = None
         self._stage.forget()
+        self._quiet.clear()
         problem, dtype = get(message["name"]), message["dtype"]
         source = problem.reference(message["dialect"], dtype)
         memory_bytes, scale = int(message["memory_bytes"]), float(message["scale"])
@@ -174,12 +175,13 @@ class _Referee:
         stage, opened = self._stage, self._current()
         shape = opened.timed
         arrangement = opened.arrangement(shape)
-        values = stage.draw(opened, shape)
-        opened.bind(opened.reference, shape, values, None)
-        stage.fill(stage.mine, arrangement, values)
         rounds: list[Round] = []
         began, warm = time.monotonic(), False
         while len(rounds) < most and (len(rounds) < _FEWEST_ROUNDS or time.monotonic() - began < _LONG_S):
+            # Fresh inputs, as a program gets them: some references are faster on inputs that they have seen.
+            values = stage.draw(opened, shape)
+            opened.bind(opened.reference, shape, values, None)
+            stage.fill(stage.mine, arrangement, values)
             at = time.monotonic()
             touch = stage.timed_call(opened.reference, stage.mine, arrangement, values, touch=True)
             call = stage.timed_call(opened.reference, stage.mine, arrangement, values)
@@ -189,7 +191,7 @@ class _Referee:
         return rounds
 
     def _quiet_now(self) -> None:
-        """Time the reference at this size before any program for it is loaded, if that was not done yet."""
+        """Time the reference at this size before the first program since the problem was opened is loaded."""
         opened = self._current()
         key = (opened.problem.name, opened.dtype, opened.scale)
         if key in self._quiet:
@@ -200,7 +202,7 @@ class _Referee:
         self._stage.ask("quiet_end")
 
     def _quietest(self, rounds: Sequence[Sequence[float]]) -> dict[str, float]:
-        """The least that was ever seen at this size, these rounds counted in."""
+        """What was seen at this size without a program, the empty calls of these rounds counted in."""
         opened = self._current()
         key = (opened.problem.name, opened.dtype, opened.scale)
         self._quiet[key] = self._quiet[key].lower(quiet_of([Round(*values) for values in rounds]))
