@@ -45,7 +45,7 @@ def test_a_node_like_the_driver_gives_nothing_to_say() -> None:
         (replace(GOOD, python="3.12.9"), False, "Python 3.12.9, but the driver has 3.12.3"),
         (replace(GOOD, packages={**GOOD.packages, "ray": "2.59.0"}), True, "ray 2.59.0, but the driver has 2.60.0"),
         (replace(GOOD, packages={**GOOD.packages, "torch": "2.9.0"}), False, "torch 2.9.0, but the driver has"),
-        (replace(GOOD, packages={"ray": "2.60.0", "torch": "2.13.0"}), True, "orchestrator is not installed"),
+        (replace(GOOD, packages={"orchestrator": "0.1.0", "torch": "2.13.0"}), True, "ray is not installed"),
         (replace(GOOD, code="other"), True, "other sources of this program"),
         (replace(GOOD, scratch_bytes=10 << 20), True, "10 MiB of scratch space"),
         (
@@ -63,6 +63,14 @@ def test_what_differs_is_named_with_the_node(facts: NodeFacts, stops: bool, said
     assert finding.stops is stops
     assert said in finding.text
     assert finding.text.startswith("ws1 abcdef: ")
+
+
+def test_a_node_that_runs_the_drivers_own_sources_needs_none_of_its_own() -> None:
+    packages = {"ray": "2.60.0", "torch": "2.13.0"}
+    assert judged(replace(GOOD, packages=packages)) == []
+    (missing, other) = judged(replace(GOOD, packages=packages, code="other"))
+    assert "orchestrator is not installed" in missing.text
+    assert "other sources" in other.text
 
 
 def test_a_clock_that_is_off_is_a_note_with_its_direction() -> None:
