@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 import ray
 from ray._private.state import state
 
@@ -24,6 +25,7 @@ def test_machines_without_cards_send_and_all_do_where_each_has_one() -> None:
     assert generating_nodes([card, other, leaving]) == [card, other]
 
 
+@pytest.mark.slow
 def test_actors_that_send_stand_on_machines_without_cards() -> None:
     with nodes() as cluster:
         for gpus in (1, 1, 0):
