@@ -121,11 +121,14 @@ def _throughput(
     report: _Report, problems: str, title: str, combinations: Sequence[tuple[int, int]], seconds: float
 ) -> None:
     measured = [throughput.measure(problems, actors, in_flight, seconds) for actors, in_flight in combinations]
-    rows = [[m.in_flight, m.actors, m.per_s, m.driver_ms, m.actor_ms, m.driver_mib, m.actors_mib] for m in measured]
+    rows = [
+        [m.in_flight, m.actors, m.per_s, m.driver_ms, m.actor_ms, m.driver_mib, m.actors_mib, m.load]
+        for m in measured
+    ]
     name = "requests_per_s_many" if len(combinations) == 1 else "requests_per_s"
     report.table(
         title,
-        ["in flight", "actors", "requests/s", "driver ms", "actors ms", "driver MiB", "actors MiB"],
+        ["in flight", "actors", "requests/s", "driver ms", "actors ms", "driver MiB", "actors MiB", "load"],
         rows,
         {name: max(m.per_s for m in measured)},
     )

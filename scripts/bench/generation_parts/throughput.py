@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Throughput:
     """CPU milliseconds of all actors for a request."""
     driver_mib: float
     actors_mib: float
+    load: float
+    """Of the machine at the end, as processes that want a core over the last minute: ours and others'."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def measure(problems: str, actors: int, in_flight: int, seconds: float) -> Throu
             1000 * (actors_end_s - actors_s) / count,
             driver.memory_info().rss / 2**20,
             actors_bytes / 2**20,
+            os.getloadavg()[0],
         )
 
     settings = RehearsalSettings(problems=problems, latency_low_s=0.5, latency_high_s=0.5)
