@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import tempfile
 import time
 from decimal import Decimal
@@ -72,10 +73,14 @@ def command_kills(trials: int, kills: int) -> Outcome:
         sweep(folder, *words_now)
         sweep(folder, *words, f"run.dir={calm}")
         spent = bill(run / "journal.sqlite")
+        killed_rows, calm_rows = _results(run), _results(calm)
+        for row in sorted({*killed_rows} ^ {*calm_rows}):
+            which = killed_rows if row in killed_rows else calm_rows
+            print(f"differs: {', '.join(row)} ({which[row]})", file=sys.stderr)
         return Outcome(
             name=f"whole command killed {kills} times (hybrid, verdicts too)",
             steps=trials,
-            same=_results(run) == _results(calm),
+            same=killed_rows.keys() == calm_rows.keys(),
             bought_again=bought_again(log, run / "journal.sqlite"),
             settled=spent.settled,
             unsettled=spent.unsettled,
@@ -96,6 +101,7 @@ def _charged(log: Path) -> Decimal:
     return total
 
 
-def _results(run: Path) -> list[tuple[str, ...]]:
-    found = read_rows(str(run / "results.parquet"), _COLUMNS)
-    return sorted(tuple(str(row[name]) for name in _COLUMNS) for row in found)
+def _results(run: Path) -> dict[tuple[str, ...], str]:
+    """What must be the same of every trial, with whose it is and the verdict's reason, which may tell times."""
+    found = read_rows(str(run / "results.parquet"), (*_COLUMNS, "reason"))
+    return {tuple(str(row[name]) for name in _COLUMNS): f"{run.name}: {row['reason']}" for row in found}
