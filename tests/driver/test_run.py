@@ -160,6 +160,8 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(
 def test_a_budget_that_is_used_up_is_said_and_a_larger_one_goes_on(
     rehearsed: tuple[Path, str], tmp_path: Path
 ) -> None:
+    from mlflow import MlflowClient
+
     folder, _ = rehearsed
     ended = run(tmp_path, "+sweep=humaneval", "limit=12", "run.dir=poor", "budget.usd=0.04", *QUICK)
     assert ended.code == 3, ended.out + ended.err
@@ -168,6 +170,11 @@ def test_a_budget_that_is_used_up_is_said_and_a_larger_one_goes_on(
     assert sum(cell["not_run"] for cell in cells.values()) > 0
     spent = sum({(r[1], r[3]): r[4] for r in rows(tmp_path / "poor", "turns", "api_usd") if r[4]}.values())
     assert spent <= 0.04
+    # The budget did what it was set for: MLflow shows no failure, and the page of the run says how far it came.
+    (parent,) = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["1"], "tags.level = 'sweep'")
+    assert (parent.info.status, parent.data.tags["status"]) == ("FINISHED", "budget")
+    assert "The budget ended this sweep" in parent.data.tags["mlflow.note.content"]
+    assert {"tracking_s", "tracking_end_s"} <= set(parent.data.metrics)
     resumed = run(tmp_path, "resume=poor", "budget.usd=10", "display=plain")
     assert resumed.code == 0, resumed.out + resumed.err
     assert outcome(tmp_path / "poor") == outcome(folder / "first")

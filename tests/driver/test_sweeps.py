@@ -42,6 +42,24 @@ def test_the_article_is_reproduced_and_says_what_it_could_not_measure(tmp_path: 
     page = html.unescape((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     assert "Not measured in this run" in page
     assert "Cost and benefit (the article's Table 2)" in page
+    assert "Speed, on CPUs: no card was there" in page
+    (line,) = [line for line in done.out.splitlines() if "rows of the article measured" in line]
+    assert "because this was a rehearsal and no model was called" in line
+    assert "because no card was there" in line
+
+    steps = list(ended.steps(("kind", "slot", "lease_s", "verdict", "speedup", "problem", "resumed")))
+    asked = [step for step in steps if step["kind"] == "generation"]
+    assert {step["slot"] for step in asked} == {"generation-rehearsal-0"}
+    assert all(step["lease_s"] > 0 for step in asked)
+    # What a repair does to the speed of GPU programs can be followed turn by turn, and its roofline drawn.
+    tried = [
+        s for s in steps if s["kind"] == "feedback" and s["problem"].startswith("gpu/") and s["verdict"] == "passed"
+    ]
+    assert tried
+    assert all(step["speedup"] > 0 for step in tried)
+    timed = [row for row in ended.rows if row["problem"].startswith("gpu/") and row["verdict"] == "passed"]
+    assert all(row["peak_bytes_per_s"] > 0 and row["least_bytes"] > 0 and row["dtype"] for row in timed)
+    assert all(row.get("gpu") is None for row in timed)
 
 
 def test_the_headline_puts_a_model_on_a_card_beside_claude(tmp_path: Path) -> None:
@@ -63,6 +81,9 @@ def test_the_headline_puts_a_model_on_a_card_beside_claude(tmp_path: Path) -> No
         # Single shot, best of three by public tests, and what an oracle would have picked: apart.
         assert set(cell["selected_at_k"]) == set(cell["pass_at_k"]) == {"3"}
     assert cells["hybrid-local"]["first_turn"] is not None
+    # No key stood for Claude, so the sentence that would answer says that it does not.
+    (sentence,) = [line for line in done.out.splitlines() if line.startswith("With $")]
+    assert sentence.endswith("No model was called, so this answers nothing yet.")
     # A model on a card is paid by the time that the card was busy.
     assert cells["generate_only-local"]["api_usd"] > 0
     rows = read_rows(str(tmp_path / "out" / "results.parquet"), ["cell", "problem", "model_id"])
