@@ -36,8 +36,8 @@ MOST_BYTES = 10_000_000
 LIKE_AN_API = ("rehearsal.latency_low_s=3.0", "rehearsal.latency_high_s=12.0")
 """How long a model takes to write a function of some hundred tokens; without it a rehearsal is over in seconds."""
 MOST_SHARE = 0.03
-"""Of a sweep's time that MLflow may add to it, which is how long the end of the run waits for it. What its thread does
-while models are at work delays nobody; it is measured and in the figures all the same."""
+"""Of a sweep's time that MLflow may add to it, which is how long the end of the run waits for it. What its
+thread does while models are at work delays nobody; it is measured and in the figures all the same."""
 
 
 def command(*arguments: str) -> tuple[float, int]:
