@@ -178,7 +178,7 @@ def main() -> int:
     print_report("report of runs by trials", heads, rows, result)
     if options.out is not None:
         options.out.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return 0 if small and share["end_share"] < MOST_SHARE else 1
+    return 0 if small and share["share"] < MOST_SHARE else 1
 
 
 if __name__ == "__main__":
