@@ -149,8 +149,9 @@ def speed_charts(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Ch
             "roofline_share",
             "shares",
             "Share of the roofline",
-            "Attained share of the measured ceiling that binds (filled: memory, open: compute).",
-            {"ticksuffix": "%", "range": [0, 100]},
+            "Attained share of the measured ceiling that binds (filled: memory, open: compute). The ceiling is a "
+            "measurement too, so a program can come out a little above it.",
+            {"ticksuffix": "%", "rangemode": "tozero"},
         ),
     ):
         data = []
