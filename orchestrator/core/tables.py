@@ -62,9 +62,9 @@ RESULTS: Final[tuple[Column, ...]] = (
     Column("synthetic", "bool", "true when no model wrote the replies"),
     Column("started_at", "float64", "epoch seconds"),
     Column("ended_at", "float64", "epoch seconds"),
-    Column("gpu_time_s", "float64", "GPU suite: median seconds of one call"),
-    Column("gpu_time_low_s", "float64", "GPU suite: lower end of the 95% interval of that median"),
-    Column("gpu_time_high_s", "float64", "GPU suite: upper end of the 95% interval of that median"),
+    Column("gpu_time_s", "float64", "GPU suite: seconds of one call, lower quartile over the rounds"),
+    Column("gpu_time_low_s", "float64", "GPU suite: lower end of its 95% interval"),
+    Column("gpu_time_high_s", "float64", "GPU suite: upper end of its 95% interval"),
     Column("gpu_reference_time_s", "float64", "GPU suite: the GPU reference in the same lease"),
     Column("cpu_reference_time_s", "float64", "GPU suite: the CPU reference"),
     Column("speedup", "float64", "GPU suite: time of the GPU reference over this program's"),
@@ -80,6 +80,14 @@ RESULTS: Final[tuple[Column, ...]] = (
     Column("compile_s", "float64", "GPU suite: seconds of compiling"),
     Column("gpu_peak_memory_bytes", "int64", "GPU suite: peak memory on the card"),
     Column("joules", "float64", "GPU suite: energy of the timed window minus idle"),
+    Column("gpu_uuid", "string", "GPU suite: the card's own number"),
+    Column("gpu_rounds", "int64", "GPU suite: timed rounds that count"),
+    Column("gpu_dropped_rounds", "int64", "GPU suite: rounds left out because the card was throttled"),
+    Column("gpu_clock_mhz", "int64", "GPU suite: SM clock while the program was timed, median"),
+    Column("gpu_temperature_c", "int64", "GPU suite: the card's temperature then, median"),
+    Column("gpu_power_w", "float64", "GPU suite: what the card drew then, mean"),
+    Column("gpu_throttle", "string", "GPU suite: why the card was slowed down then; empty for not at all"),
+    Column("gpu_claimed_time_s", "float64", "GPU suite: what the program's own events say; never scored"),
 )
 
 STEPS: Final[tuple[Column, ...]] = (

@@ -19,7 +19,7 @@ from orchestrator.plan.model import Plan
 from orchestrator.report import Run, load_run, main_plots_png, warm_up
 from orchestrator.track.cards import Cards
 from orchestrator.track.description import cell_description, sweep_description, trials_table
-from orchestrator.track.metrics import LIVE, cell_metrics, progress_metrics, sweep_progress_metrics
+from orchestrator.track.metrics import LIVE, card_metrics, cell_metrics, progress_metrics, sweep_progress_metrics
 from orchestrator.track.mlflow_store import artifact_root, check_reachable, default_uri, usable_uri
 from orchestrator.track.mlflow_traces import TraceWriter
 from orchestrator.track.mlflow_tracker import AT_END_S, Dataset, TrackedCell, TrackedSweep, Tracker
@@ -178,7 +178,8 @@ class Tracking:
         for cell in progress.cells:
             if cell.graded:
                 tracker.metrics(cell.id, progress_metrics(cell), step=self._step)
-        tracker.metrics(None, sweep_progress_metrics(progress), step=self._step)
+        on_cards = card_metrics(progress, time.time() - progress.elapsed_s)
+        tracker.metrics(None, sweep_progress_metrics(progress) | on_cards, step=self._step)
 
     def _log_trials(self, tracker: Tracker, folder: Path) -> str | None:
         """Hand over plots, tables of trials and traces. Returns what could not be made, in one sentence."""

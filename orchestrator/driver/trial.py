@@ -321,4 +321,12 @@ def _gpu_columns(execution: Execution | None) -> dict[str, Any]:
         "compile_s": gpu.compile_s,
         "gpu_peak_memory_bytes": gpu.peak_memory_bytes,
         "joules": gpu.joules,
+        "gpu_uuid": gpu.uuid or None,
+        "gpu_rounds": gpu.rounds,
+        "gpu_dropped_rounds": gpu.dropped_rounds,
+        "gpu_clock_mhz": gpu.sm_clock_mhz,
+        "gpu_temperature_c": gpu.temperature_c,
+        "gpu_power_w": gpu.power_w,
+        "gpu_throttle": gpu.throttle,
+        "gpu_claimed_time_s": gpu.claimed_time_s,
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from orchestrator.core.summary import CellSummary
 from orchestrator.track.progress import CellProgress, Progress
 
-__all__ = ["LIVE", "cell_metrics", "progress_metrics", "sweep_progress_metrics"]
+__all__ = ["LIVE", "card_metrics", "cell_metrics", "progress_metrics", "sweep_progress_metrics"]
 
 
 def cell_metrics(cell: CellSummary) -> dict[str, float]:
@@ -73,6 +74,32 @@ def progress_metrics(cell: CellProgress) -> dict[str, float]:
         "graded": cell.graded,
     }
     return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def card_metrics(progress: Progress, since: float) -> dict[str, float]:
+    """What programs' executions read off their cards, wherever those are, since this was last asked.
+
+    Args:
+        progress: of the sweep; its readings are taken out.
+        since: epoch seconds; readings from before, which a resumed sweep brings along, are left out.
+
+    Names are ``system/NODE/GPU-xxxxxxxx_power_usage_watts``, ``..._temperature_celsius`` and ``..._clock_mhz``.
+    """
+    found: dict[str, float] = {}
+    for cell in progress.cells:
+        for (node, uuid), reading in cell.cards.items():
+            if reading.at < since:
+                continue
+            # What MLflow allows in a name; a card's number begins with "GPU-" and is long.
+            start = "system/" + re.sub(r"[^A-Za-z0-9_./ -]", "_", f"{node or 'node'}/{uuid[:12]}")
+            values = {
+                "power_usage_watts": reading.power_w,
+                "temperature_celsius": reading.temperature_c,
+                "clock_mhz": reading.clock_mhz,
+            }
+            found |= {f"{start}_{name}": float(value) for name, value in values.items() if value is not None}
+        cell.cards.clear()
+    return found
 
 
 def sweep_progress_metrics(progress: Progress) -> dict[str, float]:

@@ -9,10 +9,21 @@ from typing import Any, Literal
 
 from orchestrator.core.verdicts import GRADED, Verdict
 
-__all__ = ["Activity", "CellProgress", "Progress"]
+__all__ = ["Activity", "CardReading", "CellProgress", "Progress"]
 
 
 Activity = Literal["generating", "executing"]
+
+
+@dataclass(frozen=True, slots=True)
+class CardReading:
+    """A card while a program was timed on it; None for what it does not tell."""
+
+    at: float
+    """When the trial ended, epoch seconds."""
+    clock_mhz: int | None
+    temperature_c: int | None
+    power_w: float | None
 
 
 @dataclass(slots=True)
@@ -33,6 +44,8 @@ class CellProgress:
     output_tokens: int = 0
     usd: float = 0.0
     """Of the trials that ended, shared replies in full."""
+    cards: dict[tuple[str, str], CardReading] = field(default_factory=dict)
+    """What was last read off each card (node and the card's own number), until somebody takes it."""
 
     def count(self, row: Mapping[str, Any]) -> None:
         """Take in a finished trial's row."""
@@ -45,6 +58,14 @@ class CellProgress:
         self.input_tokens += row.get("input_tokens") or 0
         self.output_tokens += row.get("output_tokens") or 0
         self.usd += row.get("api_usd") or 0.0
+        if row.get("gpu_uuid"):
+            reading = CardReading(
+                row.get("ended_at") or 0.0,
+                row.get("gpu_clock_mhz"),
+                row.get("gpu_temperature_c"),
+                row.get("gpu_power_w"),
+            )
+            self.cards[row.get("node") or "", row["gpu_uuid"]] = reading
 
     @property
     def pass_rate(self) -> float | None:

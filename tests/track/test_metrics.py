@@ -8,7 +8,13 @@ import io
 from orchestrator.core.summary import summarise
 from orchestrator.track.cards import Cards
 from orchestrator.track.description import cell_description, sweep_description, trials_table
-from orchestrator.track.metrics import LIVE, cell_metrics, progress_metrics, sweep_progress_metrics
+from orchestrator.track.metrics import (
+    LIVE,
+    card_metrics,
+    cell_metrics,
+    progress_metrics,
+    sweep_progress_metrics,
+)
 from orchestrator.track.progress import CellProgress, Progress
 
 CELLS = [
@@ -76,3 +82,24 @@ def test_cards_are_none_where_there_is_no_driver_and_told_of_where_there_is() ->
     for number, name in enumerate(cards.names()):
         assert name
         assert 0 <= metrics[f"system/gpu_{number}_memory_usage_percentage"] <= 100
+
+
+def test_what_executions_read_off_cards_on_any_node_is_logged_once() -> None:
+    cell = CellProgress("hybrid-sonnet", 3, True, {"generating": 0, "executing": 0})
+    row = {
+        **ROWS[0],
+        "node": "worker 1",
+        "ended_at": 2000.0,
+        "gpu_uuid": "GPU-0123abcd-ffff-eeee",
+        "gpu_clock_mhz": 1980,
+        "gpu_temperature_c": 41,
+        "gpu_power_w": None,
+    }
+    cell.count(row)
+    cell.count({**row, "gpu_uuid": "GPU-77777777-ffff", "ended_at": 10.0})
+    progress = Progress([cell], money=lambda: (0.5, 0.1))
+    assert card_metrics(progress, since=1000.0) == {
+        "system/worker 1/GPU-0123abcd_temperature_celsius": 41.0,
+        "system/worker 1/GPU-0123abcd_clock_mhz": 1980.0,
+    }
+    assert card_metrics(progress, since=1000.0) == {}
