@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from orchestrator.core.problems import Limits
 from orchestrator.execute.boxes import Box, BoxFailed, start_box
-from orchestrator.execute.sandbox import rlimits
+from orchestrator.execute.sandbox import process, rlimits
 from orchestrator.execute.sandbox.protocol import Channel, ChannelClosed, ProtocolError, frame, load
 from orchestrator.execute.sandbox.referee import MOST_JOB_BYTES
 from orchestrator.execute.settings import ExecutorSettings
@@ -114,6 +114,8 @@ class Supervisor:
         box = self._zygotes.get(package)
         if box is None:
             box = self._zygotes[package] = start_box(self._settings, "zygote", package=package)
+            if not counts_processes(box):
+                process.run_first(box.pid)
         return box
 
     def close(self) -> None:
@@ -140,7 +142,8 @@ class Supervisor:
             # The zygote comes to it as soon as nothing is left of this one, while the verdict is being made.
             self._ready[package] = self._fork(zygote)
             watch = Watch(zygote, self._require_referee(), candidate.pidfd, limits, referee_cpu_s=job.referee_cpu_s)
-            self._follow(job, watch, candidate, zygote, seen)
+            with contextlib.nullcontext() if counts_processes(zygote) else process.running_first():
+                self._follow(job, watch, candidate, zygote, seen)
         except OSError as error:
             self._discard_boxes(package)
             raise BoxFailed(f"lost a sandbox process: {error}") from error

@@ -58,8 +58,8 @@ class Leftovers:
             if len(descendants()) != number:
                 number, since = len(descendants()), now
             elif not left and now > since + _SETTLED_S:
-                # Fewer than there were, and no more on their way: one was counted that was about to end.
-                self._processes = number
+                # Fewer than there were, and none on its way for so long: one was counted that was about to end, or
+                # the machine is slow to fork the next. Nothing is left in either case.
                 return left
             if now > until:
                 return left

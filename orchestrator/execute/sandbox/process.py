@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from orchestrator.execute.sandbox.syscalls import libc, number
@@ -23,6 +23,8 @@ __all__ = [
     "no_new_privileges",
     "prctl",
     "resident_bytes",
+    "run_first",
+    "running_first",
     "start_time",
     "subreaper",
     "tree_cpu_seconds",
@@ -204,6 +206,33 @@ def kill_children() -> float:
                 used += usage.ru_utime + usage.ru_stime
         except ChildProcessError:
             return used
+
+
+def run_first(pid: int) -> bool:
+    """Have the kernel run a process (0: this thread) whenever it wants to, before all ordinary ones.
+
+    What it forks is ordinary again. Where the kernel counts no processes of a user's (root), a family that forks
+    without end would otherwise leave those that are to end it no turn on the processors. False where this process
+    may not ask for it.
+    """
+    lowest = os.sched_param(os.sched_get_priority_min(os.SCHED_RR))
+    try:
+        os.sched_setscheduler(pid, os.SCHED_RR | os.SCHED_RESET_ON_FORK, lowest)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def running_first() -> Iterator[None]:
+    """Be a thread that runs first, where that is permitted, for as long as this lasts."""
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    asked = run_first(0)
+    try:
+        yield
+    finally:
+        if asked:
+            os.sched_setscheduler(0, policy, parameters)
 
 
 def _children(pid: int) -> list[int]:

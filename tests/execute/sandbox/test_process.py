@@ -127,3 +127,18 @@ def test_no_capability_is_left() -> None:
         return str(capabilities.effective())
 
     assert in_child(dropped) == "0"
+
+
+def test_a_thread_that_runs_first_forks_ordinary_ones_and_is_ordinary_again() -> None:
+    before = os.sched_getscheduler(0)
+    with process.running_first():
+        first = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK
+        child = os.fork()
+        if child == 0:
+            os._exit(os.sched_getscheduler(0))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == os.SCHED_OTHER
+    assert os.sched_getscheduler(0) == before
+    assert first in (os.SCHED_RR, before)
+    if os.geteuid() == 0 and process.run_first(os.getpid()):
+        os.sched_setscheduler(0, before, os.sched_param(0))
+        assert first == os.SCHED_RR
