@@ -179,8 +179,10 @@ def _explain(error: BaseException, proxy: Proxy, source: str = "") -> _Result:
         text = str(error) if isinstance(error, CandidateError) else _name(error)
         return _Result("out_of_memory" if isinstance(error, MemoryError) else "error", text)
     if isinstance(error, AssertionError):
-        # The line says what was asked and what was expected; messages of suites mostly number their tests.
-        said = _failed_line(error, source) or str(error)
+        # An assertion says what was asked and expected, while suites' messages mostly number their tests; where the
+        # error is raised by hand, the message says it.
+        line = _failed_line(error, source)
+        said = line if line.startswith("assert") else str(error) or line
         return _Result("wrong_answer", f"at call {len(proxy.made)}" + (f": {said}" if said else ""))
     if isinstance(error, Unsendable):
         return _Result("unsendable", str(error))
