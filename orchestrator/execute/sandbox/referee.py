@@ -179,10 +179,13 @@ def _explain(error: BaseException, proxy: Proxy, source: str = "") -> _Result:
         text = str(error) if isinstance(error, CandidateError) else _name(error)
         return _Result("out_of_memory" if isinstance(error, MemoryError) else "error", text)
     if isinstance(error, AssertionError):
-        # An assertion says what was asked and expected, while suites' messages mostly number their tests; where the
-        # error is raised by hand, the message says it.
-        line = _failed_line(error, source)
-        said = line if line.startswith("assert") else str(error) or line
+        # An assertion says what was asked and expected, which the messages of most suites do not: they number tests.
+        line, message = _failed_line(error, source), str(error)
+        said = message or line
+        if line.startswith("assert") and message not in line:
+            said = f"{message}: {line}"
+        elif line.startswith("assert"):
+            said = line
         return _Result("wrong_answer", f"at call {len(proxy.made)}" + (f": {said}" if said else ""))
     if isinstance(error, Unsendable):
         return _Result("unsendable", str(error))

@@ -73,6 +73,7 @@
   const notOurs = new Set(["passed", "infrastructure", "not_run"]);
   let shown = PAGE;
   let matching = [];
+  let timer;
 
   function haystack(trial) {
     if (trial.haystack === undefined) {
@@ -94,6 +95,8 @@
   }
 
   function filter() {
+    // What was typed just before is answered here too: a later answer would close what is opened now.
+    clearTimeout(timer);
     const wanted = byId("find").value.trim().toLowerCase();
     // A whole problem id means that problem and not every text that holds it: HumanEval/1 is not HumanEval/10.
     const exact = trials.some((trial) => trial.problem.toLowerCase() === wanted);
@@ -209,7 +212,6 @@
       ...verdicts.map((verdict) => [verdict, `${verdict} (${count((trial) => trial.verdict === verdict)})`]),
     ]);
     options(byId("by-cell"), [["", "every system"], ...data.cells.map((cell, i) => [String(i), cell.label])]);
-    let timer;
     byId("find").addEventListener("input", () => {
       clearTimeout(timer);
       timer = setTimeout(filter, 120);
