@@ -181,11 +181,10 @@ def _explain(error: BaseException, proxy: Proxy, source: str = "") -> _Result:
     if isinstance(error, AssertionError):
         # An assertion says what was asked and expected, which the messages of most suites do not: they number tests.
         line, message = _failed_line(error, source), str(error)
-        said = message or line
-        if line.startswith("assert") and message not in line:
-            said = f"{message}: {line}"
-        elif line.startswith("assert"):
-            said = line
+        if line.startswith("assert"):
+            said = line if message in line else f"{message}: {line}"
+        else:
+            said = message or line
         return _Result("wrong_answer", f"at call {len(proxy.made)}" + (f": {said}" if said else ""))
     if isinstance(error, Unsendable):
         return _Result("unsendable", str(error))
