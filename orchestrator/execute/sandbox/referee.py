@@ -172,6 +172,15 @@ def _failed_line(error: BaseException, source: str) -> str:
     return found
 
 
+def _said(error: AssertionError, source: str) -> str:
+    """What the tests say of a failure: their message and, where it is an assertion, the line."""
+    line, message = _failed_line(error, source), str(error)
+    if not line.startswith("assert"):
+        return message or line
+    # The line says what was asked and expected; most suites' messages, if any, number the tests.
+    return line if message in line else f"{message}: {line}"
+
+
 def _explain(error: BaseException, proxy: Proxy, source: str = "") -> _Result:
     if isinstance(error, Ended):
         return _Result(error.verdict, error.reason)
@@ -179,12 +188,7 @@ def _explain(error: BaseException, proxy: Proxy, source: str = "") -> _Result:
         text = str(error) if isinstance(error, CandidateError) else _name(error)
         return _Result("out_of_memory" if isinstance(error, MemoryError) else "error", text)
     if isinstance(error, AssertionError):
-        # An assertion says what was asked and expected, which the messages of most suites do not: they number tests.
-        line, message = _failed_line(error, source), str(error)
-        if line.startswith("assert"):
-            said = line if message in line else f"{message}: {line}"
-        else:
-            said = message or line
+        said = _said(error, source)
         return _Result("wrong_answer", f"at call {len(proxy.made)}" + (f": {said}" if said else ""))
     if isinstance(error, Unsendable):
         return _Result("unsendable", str(error))
