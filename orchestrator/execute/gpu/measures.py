@@ -121,7 +121,9 @@ def throttle_names(samples: Sequence[Sample]) -> str:
     return ", ".join(name for bit, name in THROTTLED.items() if seen & bit)
 
 
-def time_rounds(rounds: Sequence[Round], quiet: Quiet | None = None, seed: int = 0) -> Timing:
+def time_rounds(
+    rounds: Sequence[Round], quiet: Quiet | None = None, *, slowed: float = 1.0, seed: int = 0
+) -> Timing:
     """Lower quartiles over rounds, bootstrap intervals from resampled rounds, and the comparison.
 
     Every call is taken less the referee's own part of the reference's call in the same round: what handing over and
@@ -133,6 +135,8 @@ def time_rounds(rounds: Sequence[Round], quiet: Quiet | None = None, seed: int =
         quiet: what was seen without a program. An empty call that was slower in these rounds was disturbed, perhaps
             by the candidate, and counts as the quiet one; of the referee's own part no more than the quiet one and
             the scatter is taken off; a reference that was slower than it ever is by itself counts as it was.
+        slowed: how many times slower than at its best clock the card ran, as far as the card itself held it back:
+            by so much a reference may be slower than without a program.
         seed: of the resampling.
 
     Raises:
@@ -154,7 +158,7 @@ def time_rounds(rounds: Sequence[Round], quiet: Quiet | None = None, seed: int =
     if quiet is not None:
         undisturbed = max(quiet.reference_s - float(empty[0]), resolution)
         longest = quiet.reference_high_s - float(empty[0])
-        disturbed = theirs.value > longest * (1 + _DISTURBED) + _SCATTER_S
+        disturbed = theirs.value > longest * slowed * (1 + _DISTURBED) + _SCATTER_S
         if disturbed:
             theirs = Interval(undisturbed, undisturbed, undisturbed)
     reference = np.full(_RESAMPLES, theirs.value) if disturbed else found[1:, 1] - empty[1:]

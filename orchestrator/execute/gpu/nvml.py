@@ -56,6 +56,10 @@ class CardWatch:
         self.name = str(pynvml.nvmlDeviceGetName(self._handle))
         self.minor = int(pynvml.nvmlDeviceGetMinorNumber(self._handle))
         self.total_bytes = int(pynvml.nvmlDeviceGetMemoryInfo(self._handle).total)
+        self.best_clock_mhz: int | None = self._ask(
+            lambda: pynvml.nvmlDeviceGetMaxClockInfo(self._handle, pynvml.NVML_CLOCK_SM)
+        )
+        """The highest SM clock that the card can run at; None where it does not tell."""
 
     def used(self) -> int:
         """Bytes of the card's memory in use, by whomever."""

@@ -29,10 +29,13 @@ def measures_of(
     passed = found.get("outcome") == "passed"
     rounds = [Round(*values) for values in found["rounds"]]
     kept, dropped = drop_throttled(rounds, watched.samples)
-    slowed = throttle_names(watched.samples)
-    # Where the card itself is slowed down, so is the reference, and nobody disturbed it.
-    quiet = Quiet(**found["quiet"]) if "quiet" in found and not slowed else None
-    timing = time_rounds(kept, quiet) if kept and passed else None
+    throttled = throttle_names(watched.samples)
+    clock = _middle([s.sm_clock_mhz for s in watched.samples])
+    quiet = Quiet(**found["quiet"]) if "quiet" in found else None
+    # A program can make a card hold itself back. That excuses a reference as far as the clock fell, and no further.
+    best = watch.best_clock_mhz if watch is not None else None
+    slowed = max(best / clock, 1.0) if throttled and best and clock else 1.0
+    timing = time_rounds(kept, quiet, slowed=slowed) if kept and passed else None
     share, bound = None, None
     if timing is not None and ceilings:
         share, bound = roofline(
@@ -68,10 +71,10 @@ def measures_of(
         shape=", ".join(f"{k}={v}" for k, v in found.get("shape", {}).items()),
         rounds=len(kept) if timing else 0,
         dropped_rounds=dropped if timing else 0,
-        sm_clock_mhz=_middle([s.sm_clock_mhz for s in watched.samples]),
+        sm_clock_mhz=clock,
         temperature_c=_middle([s.temperature_c for s in watched.samples]),
         power_w=_mean([s.power_w for s in watched.samples]),
-        throttle=slowed,
+        throttle=throttled,
         claimed_time_s=found.get("claimed_s"),
     )
 

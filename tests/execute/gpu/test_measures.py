@@ -87,6 +87,13 @@ def test_a_reference_that_a_program_slows_counts_as_it_was_without() -> None:
     assert not time_rounds(slowed, Quiet(4e-4, 2.4e-3, 6.4e-3, 1e-4)).disturbed
 
 
+def test_a_card_that_holds_itself_back_excuses_a_reference_as_far_as_its_clock_fell() -> None:
+    slowed, quiet = rounds(2e-3, 3e-3), Quiet(4e-4, 2.4e-3, 2.4e-3, 1e-4)
+    assert time_rounds(slowed, quiet).disturbed
+    assert not time_rounds(slowed, quiet, slowed=1.5).disturbed
+    assert time_rounds(rounds(2e-3, 6e-3), quiet, slowed=1.5).disturbed
+
+
 def test_a_program_gains_nothing_by_holding_the_referee_up_in_calls_of_the_reference() -> None:
     held_up = [
         Round(r.at, r.touch_s + 1e-3, r.reference_s + 1e-3, r.candidate_s, r.around_s + 1e-3)

@@ -29,7 +29,7 @@ CAP = 8 * 10**9
 class FakeDriver:
     """Answers like a card of 16 GB that draws 300 W all the time."""
 
-    uuid, name, minor, total_bytes = "GPU-test", "Test card", 0, 16 * 10**9
+    uuid, name, minor, total_bytes, best_clock_mhz = "GPU-test", "Test card", 0, 16 * 10**9, 1980
 
     def __init__(self) -> None:
         self.of_process: int | None = 500 << 20
