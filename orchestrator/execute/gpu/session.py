@@ -151,7 +151,11 @@ class Session:
             "burst_s": settings.energy_window_s if self._watch is not None and tests.kind == "scoring" else 0.0,
         }
         worker = self._worker(child)
-        before = Before(self.used(), self._contexts(), self._used_by(worker), worker)
+        own = self._used_by(worker)
+        if own is None and self._watch is not None and self._spares is not None:
+            # Only the card's sum is known: a context being made now would be counted as the program's later.
+            self._spares.settle()
+        before = Before(self.used(), self._contexts(), own, worker)
         began = time.monotonic()
         source = wire.memory_file(job.program.encode("utf-8", "surrogatepass"))
         assert child.line is not None
