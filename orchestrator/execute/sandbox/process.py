@@ -232,7 +232,11 @@ def running_first() -> Iterator[None]:
         yield
     finally:
         if asked:
-            os.sched_setscheduler(0, policy, parameters)
+            try:
+                os.sched_setscheduler(0, policy, parameters)
+            except PermissionError:
+                # Who got it by a limit on real-time priorities may not let its children inherit again.
+                os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, parameters)
 
 
 def _children(pid: int) -> list[int]:
