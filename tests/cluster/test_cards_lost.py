@@ -12,30 +12,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.track.tables import read_rows
-from tests.driver.commands import end, outcome, rows, run, wait_for_replies
+from tests.driver.commands import end, outcome, rows, wait_for_replies
 
 from .fake_cards import FakeCards
 from .nodes import Nodes, admitted, nodes
+from .small_sweep import SWEEP
 
-SWEEP = (
-    "+sweep=humaneval",
-    "limit=10",
-    "rehearsal.latency_low_s=0.0",
-    "rehearsal.latency_high_s=0.3",
-    "rehearsal.log=asked.jsonl",
-    "generate.in_flight=4",
-    "run.dir=run",
-)
 ON_CARDS = ("hardware=gpu", "preflight=off")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same sweep on one machine without a card: a verdict does not depend on where it is given."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    ended = run(folder, *SWEEP, "cluster.num_cpus=2", "display=plain", "tracking.enabled=false")
-    assert ended.code == 0, ended.out + ended.err
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -12,27 +12,9 @@ from tests.driver.commands import end, outcome, rows, run, start, summary, wait_
 from tests.track.test_server import free_port, healthy, mlflow_server
 
 from .nodes import Nodes, admitted, nodes, wait_for
+from .small_sweep import SWEEP
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-SWEEP = (
-    "+sweep=humaneval",
-    "limit=10",
-    "rehearsal.latency_low_s=0.0",
-    "rehearsal.latency_high_s=0.3",
-    "rehearsal.log=asked.jsonl",
-    "generate.in_flight=4",
-    "run.dir=run",
-)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same sweep on one machine, with nothing lost."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    ended = run(folder, *SWEEP, "cluster.num_cpus=2", "display=plain", "tracking.enabled=false")
-    assert ended.code == 0, ended.out + ended.err
-    return folder
 
 
 def same(folder: Path, undisturbed: Path, *, lost: int = 0) -> None:

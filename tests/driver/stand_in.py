@@ -9,7 +9,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from orchestrator.core.problems import Problem
 from orchestrator.generate.rehearsal.problems import write_problems
 from orchestrator.generate.rehearsal.process import RehearsalServer
 from orchestrator.generate.rehearsal.settings import RehearsalSettings
+from tests.answering import Answering
 
 __all__ = ["local_server"]
 
@@ -43,16 +44,14 @@ def local_server(folder: Path, problems: Sequence[Problem], *, seed: int) -> Ite
             asked[problem, turn] += 1
         return f"{problem};{sample};{turn};1"
 
-    class Door(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Door(Answering):
         def do_GET(self) -> None:
-            self._answer(404, b"{}", "application/json")
+            self.answer(404, b"{}", "application/json")
 
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers["Content-Length"]))
             if not self.path.startswith("/v1/messages") or "count_tokens" in self.path:
-                self._answer(404, b"{}", "application/json")
+                self.answer(404, b"{}", "application/json")
                 return
             headers = {name: value for name, value in self.headers.items() if name.lower().startswith("anthropic")}
             headers |= {"Content-Type": "application/json", "x-rehearsal-id": rehearsal_id(json.loads(raw))}
@@ -60,19 +59,9 @@ def local_server(folder: Path, problems: Sequence[Problem], *, seed: int) -> Ite
             request = urllib.request.Request(server.base_url + self.path, raw, headers)
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:
-                    self._answer(answer.status, answer.read(), answer.headers["Content-Type"])
+                    self.answer(answer.status, answer.read(), answer.headers["Content-Type"])
             except urllib.error.HTTPError as error:
-                self._answer(error.code, error.read(), "application/json")
-
-        def _answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return
+                self.answer(error.code, error.read(), "application/json")
 
     settings = RehearsalSettings(problems=str(path), seed=seed, latency_low_s=0.0, latency_high_s=0.05)
     with RehearsalServer(settings) as server:

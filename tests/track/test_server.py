@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import pytest
 from orchestrator.track.mlflow_store import TrackingUnreachable, check_reachable
 from orchestrator.track.mlflow_traces import TraceWriter
 from orchestrator.track.mlflow_tracker import Tracker
+from tests.answering import Answering
 from tests.track.test_mlflow_traces import SWEEP, traces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -89,14 +90,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def door(server: str) -> Iterator[str]:
     """Lets only ada in, as a proxy in front of a tracking server does."""
 
-    class Door(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Door(Answering):
         def _pass(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length) if length else None
             if self.path != "/health" and self.headers.get("Authorization") != WORD:
-                self._answer(401, b"who are you?", "text/plain")
+                self.answer(401, b"who are you?", "text/plain")
                 return
             kept = {
                 n: v for n, v in self.headers.items() if n.lower() in ("content-type", "x-mlflow-experiment-id")
@@ -104,21 +103,11 @@ def door(server: str) -> Iterator[str]:
             request = urllib.request.Request(server + self.path, body, kept, method=self.command)
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:
-                    self._answer(answer.status, answer.read(), answer.headers.get("Content-Type", ""))
+                    self.answer(answer.status, answer.read(), answer.headers.get("Content-Type", ""))
             except urllib.error.HTTPError as error:
-                self._answer(error.code, error.read(), error.headers.get("Content-Type", ""))
+                self.answer(error.code, error.read(), error.headers.get("Content-Type", ""))
 
         do_GET = do_POST = do_PUT = do_PATCH = _pass
-
-        def _answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return
 
     opened = ThreadingHTTPServer(("127.0.0.1", 0), Door)
     opened.daemon_threads = True
