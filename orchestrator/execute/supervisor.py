@@ -11,7 +11,6 @@ import json
 import marshal
 import os
 import select
-import signal
 import socket
 import time
 from collections import OrderedDict
@@ -330,8 +329,7 @@ class Supervisor:
 
 
 def _kill(candidate: _Candidate) -> float:
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(candidate.pidfd, signal.SIGKILL)
+    process.kill_group(candidate.pidfd)
     return time.monotonic()
 
 

@@ -38,10 +38,12 @@ class Watch:
 
     def look(self, elapsed_s: float) -> Stop | None:
         """Return which limit is passed, if any."""
-        # Orphans become the zygote's children, so its descendants are all there is.
+        # Orphans become the zygote's children, so its descendants are all there is. A family that is too large
+        # already grows while it is read: what is beyond the limit is left out.
+        most = self.limits.processes + 1 if self._count else None
         if self._pid is None:
             self._pid = process.host_pid(self._pidfd)
-        family = {self._pid, *process.descendants(self._zygote.pid)}
+        family = {self._pid, *process.descendants(self._zygote.pid, most)}
         now = family_usage(family, self._zygote.standing.resident_bytes)
         cpu = max(now.cpu_s, process.cpu_seconds(self._pid) or 0.0)
         self.most = Usage(

@@ -160,6 +160,8 @@ def confine(tier: str, bounds: Bounds) -> None:
     elif tier == "spaces":
         namespaces.mount(None, "/", None, _MS_REC | _MS_PRIVATE)
         namespaces.mount("proc", "/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+    if bounds.tools:
+        namespaces.read_only_proc()
     os.chdir(bounds.folder)
     rlimits.apply(
         rlimits.ResourceLimits(
@@ -170,8 +172,7 @@ def confine(tier: str, bounds: Bounds) -> None:
     if landlock.abi():
         rules = landlock.ruleset(
             read=[*readable, "/proc"],
-            # The driver names its threads through /proc.
-            write=[bounds.folder, "/proc/self/task", *(["/dev/shm"] if bounds.tools and tier == "root" else [])],
+            write=[bounds.folder, *_named(bounds), *(["/dev/shm"] if bounds.tools and tier == "root" else [])],
             devices=[*devices, "/dev/shm"],
             sockets=[bounds.folder] if bounds.tools else [],
             tcp=bounds.tools,
@@ -187,6 +188,7 @@ def confine(tier: str, bounds: Bounds) -> None:
         unix_sockets=True,
         internet_sockets=bounds.tools,
         memory_files=True,
+        named_pipes=bounds.tools,
     )
     seccomp.install(seccomp.base_filter(policy))
     seccomp.install(seccomp.delta_filter(policy))
@@ -202,6 +204,11 @@ def seal() -> None:
 
 _CLONE_THREAD: Final = 0x10000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
+
+
+def _named(bounds: Bounds) -> list[str]:
+    """Where the driver names its threads: of this process, or of those that a tool is going to start."""
+    return ["/proc"] if bounds.tools else ["/proc/self/task"]
 
 
 def _roots(bounds: Bounds) -> list[str]:

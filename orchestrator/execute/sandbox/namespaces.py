@@ -32,6 +32,7 @@ __all__ = [
     "loopback_up",
     "mount",
     "private_root",
+    "read_only_proc",
     "refused",
 ]
 
@@ -170,6 +171,21 @@ def private_root(root: Root) -> None:
         raise OSError(code, f"umount: {os.strerror(code)}")
     os.chdir("/")
     mount(None, "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+
+
+def read_only_proc() -> None:
+    """Make /proc read-only but for the folders of processes. Must run inside :func:`enter`, on a /proc of its own.
+
+    Whoever may write in processes' folders there could otherwise set the kernel's own parameters: to the kernel,
+    its owner's files belong to root by its number, whatever capabilities root has left.
+
+    Raises:
+        OSError: a mount was refused.
+    """
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdecimal() and not entry.is_symlink():
+            mount(entry.path, entry.path, None, _MS_BIND)
+            _remount_read_only(entry.path)
 
 
 def loopback_up() -> None:

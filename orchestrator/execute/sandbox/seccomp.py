@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import struct
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
@@ -57,6 +58,8 @@ _CLONE_THREAD: Final = 0x10000
 _F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
 _FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX = 0x8901, 0x8902, 0x5412, 0x541C
 _O_TRUNC, _O_ACCMODE = 0o1000, 0o3
+_FILE_TYPE: Final = 0o170000
+"""S_IFMT: the bits of a mode that say what kind of file it is."""
 
 
 def _words(names: str) -> list[str]:
@@ -76,13 +79,15 @@ _KERNEL = _words("""mount umount2 pivot_root chroot unshare setns open_tree open
     lookup_dcookie modify_ldt iopl ioperm vhangup syslog sethostname setdomainname personality
     uselib nfsservctl lsm_set_self_attr""")
 # Objects that outlive their maker, or belong to others.
-_OBJECTS = _words("""mknod mknodat shmget shmat shmctl msgget msgsnd msgrcv msgctl semget semop semtimedop semctl
+_NODES = _words("mknod mknodat")
+_OBJECTS = _words("""shmget shmat shmctl msgget msgsnd msgrcv msgctl semget semop semtimedop semctl
     mq_open mq_unlink""")
 # Landlock does not cover owners, modes, attributes or times.
 _OWNERS = _words("""chown fchown lchown fchownat setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr
     fremovexattr removexattrat file_setattr""")
 _MODES = _words("chmod fchmod fchmodat fchmodat2")
 _TIMES = _words("utime utimes futimesat utimensat")
+_GROUPS = _words("setsid setpgid")
 _IDENTITY = _words("""setuid setgid setreuid setregid setresuid setresgid setgroups setfsuid setfsgid capset""")
 _RINGS = _words("io_uring_setup io_uring_enter io_uring_register clone3")
 _MEMORY_FILES = _words("memfd_create memfd_secret")
@@ -103,6 +108,8 @@ class SyscallPolicy(NamedTuple):
     """``socket`` for AF_INET too: only ever in a network namespace that leads nowhere. Needs ``unix_sockets``."""
     memory_files: bool = False
     """``memfd_create`` (CUDA; its files may be executable memory)."""
+    named_pipes: bool = False
+    """``mknod`` and ``mknodat`` for pipes (the parts of compute-sanitizer and ncu talk through them)."""
     processes: bool = True
     """fork, vfork and clone without CLONE_THREAD."""
     execute: bool = True
@@ -180,6 +187,10 @@ class FilterBuilder:
         """Make ``name`` fail when the argument masked equals ``value``."""
         self._on_argument(name, argument, [(_AND, mask, 0, 0), (_JEQ, value, 0, 1), (_RET, fail(code), 0, 0)])
 
+    def require_masked(self, name: str, argument: int, mask: int, value: int, code: int) -> None:
+        """Make ``name`` fail unless the argument masked equals ``value``."""
+        self._on_argument(name, argument, [(_AND, mask, 0, 0), (_JEQ, value, 1, 0), (_RET, fail(code), 0, 0)])
+
     def build(self) -> bytes:
         """Return the filter, ready for :func:`install`."""
         return b"".join(struct.pack("=HBBI", *i) for i in [*self._code, (_RET, 0, 0, ALLOW)])
@@ -209,6 +220,11 @@ def base_filter(policy: SyscallPolicy, machine: str | None = None) -> bytes:
         rules.deny(["socket", "connect", "bind", "listen", "accept", "accept4"], errno.EACCES)
     rules.allow_only("socketpair", 0, [_AF_UNIX], errno.EAFNOSUPPORT)
     rules.deny([*_PROCESSES, *_KERNEL, *_OBJECTS, *_OWNERS], errno.EPERM)
+    if policy.named_pipes:
+        for name, argument in (("mknod", 1), ("mknodat", 2)):
+            rules.require_masked(name, argument, _FILE_TYPE, stat.S_IFIFO, errno.EPERM)
+    else:
+        rules.deny(_NODES, errno.EPERM)
     rules.deny(_TIMES, 0)
     rules.deny(_RINGS, errno.ENOSYS)
     if not policy.memory_files:
@@ -238,6 +254,9 @@ def delta_filter(policy: SyscallPolicy, pid: int | None = None, machine: str | N
     rules = FilterBuilder(machine)
     # Success is pretended, so that shutil.copy and its like keep working.
     rules.deny(_MODES, 0)
+    if not policy.own_pid_namespace:
+        # A family that stays one process group can be ended by one signal, which no fork escapes.
+        rules.deny(_GROUPS, 0)
     rules.deny(
         [*_IDENTITY, "tkill", "pidfd_send_signal", "landlock_create_ruleset", "seccomp"],
         errno.EPERM,

@@ -71,6 +71,8 @@ def serve(control: socket.socket, box: Confinement) -> None:
         for descriptor in descriptors:
             os.close(descriptor)
         orderly = _watch(control, box.keeper, pid)
+        if not box.own_pids:
+            _end_group(pid)
         _, status, usage = os.wait4(pid, 0)
         strays = end_family()
         _clear(box)
@@ -136,6 +138,16 @@ def _watch(control: socket.socket, keeper: int, pid: int) -> bool:
         return False
     finally:
         os.close(pidfd)
+
+
+def _end_group(leader: int) -> None:
+    """Kill all that is left of a candidate's process group, whose leader was not waited for yet.
+
+    Candidates cannot leave it (the filter sees to that), and the kernel lets no fork through that began before the
+    signal. Ending them one by one would be a race that a family which forks without end can win.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _end_namespace() -> float:

@@ -37,10 +37,36 @@ def loopback():
 def named():
     socket.socket(socket.AF_UNIX).bind("here.sock")
     return "worked"
+def pipe():
+    os.mkfifo("pipe")
+    return "worked"
+def node():
+    os.mknod("node", 0o20600, os.makedev(1, 3))
+    return "worked"
+def names_threads():
+    # As the driver does it, in a process that did not exist when the rules were made.
+    child = os.fork()
+    if child == 0:
+        try:
+            with open(f"/proc/self/task/{{os.getpid()}}/comm", "w") as name:
+                name.write("driver")
+            os._exit(0)
+        except OSError as error:
+            os._exit(error.errno)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def kernel(path):
+    os.close(os.open(path, os.O_WRONLY))
+    return "open"
 def outside():
     return socket.create_connection(("192.0.2.1", 80), 2)
 tried("loopback", loopback)
 tried("named", named)
+tried("pipe", pipe)
+tried("node", node)
+tried("names", names_threads)
+tried("sysctl", lambda: kernel("/proc/sys/kernel/core_pattern"))
+tried("sysrq", lambda: kernel("/proc/sysrq-trigger"))
+tried("init", lambda: kernel("/proc/1/mem"))
 tried("outside", outside)
 tried("project", lambda: open({os.path.abspath(tools.__file__)!r}).read()[:10])
 tried("child", lambda: os.waitstatus_to_exitcode(os.system("exit 7")))
@@ -97,6 +123,10 @@ def test_the_tools_process_reaches_itself_and_nobody_else(
     assert said["loopback"] == "worked"
     assert said["named"] == "worked"
     assert said["child"] == "7"
+    assert said["pipe"] == "worked"
+    assert said["node"].startswith("refused")
+    assert said["names"] == "0"
+    assert [said[path].split()[0] for path in ("sysctl", "sysrq", "init")] == ["refused"] * 3
     assert said["outside"].startswith("refused")
     assert said["project"].startswith("refused")
     assert all(name in said["case"] for name in FILES)

@@ -56,6 +56,50 @@ def test_a_fork_bomb_is_ended() -> None:
     assert in_child(bomb) == "[]"
 
 
+def test_a_group_that_forks_on_is_ended_by_one_signal() -> None:
+    def bomb() -> str:
+        process.subreaper()
+        leader = os.fork()
+        if leader == 0:
+            os.setsid()
+            rlimits.apply(rlimits.ResourceLimits())
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                if len(process.descendants(os.getppid(), 40)) < 40:
+                    os.fork()
+            os._exit(0)
+        until(lambda: len(process.descendants(os.getpid())) >= 40)
+        pidfd = os.pidfd_open(leader)
+        process.kill_group(pidfd)
+        ended = []
+        while True:
+            try:
+                ended.append(os.waitpid(-1, 0)[1])
+            except ChildProcessError:
+                break
+        # Nobody is there any more, and it is no error.
+        process.kill_group(pidfd)
+        return f"{len(ended) >= 40} {set(ended)}"
+
+    assert in_child(bomb) == f"True {{{signal.SIGKILL.value}}}"
+
+
+def test_descendants_are_looked_for_up_to_a_number() -> None:
+    def family() -> str:
+        for _ in range(3):
+            if os.fork() == 0:
+                if os.fork() == 0:
+                    signal.pause()
+                signal.pause()
+        until(lambda: len(process.descendants(os.getpid())) == 6)
+        few, all_ = process.descendants(os.getpid(), 3), process.descendants(os.getpid(), 7)
+        process.subreaper()
+        process.kill_children()
+        return f"{len(few)} {len(all_)}"
+
+    assert in_child(family) == "3 6"
+
+
 def test_a_child_dies_with_its_parent() -> None:
     read, write = os.pipe()
     middle = os.fork()

@@ -2,6 +2,7 @@ import ctypes
 import errno
 import os
 import socket
+import stat
 import struct
 
 import pytest
@@ -73,12 +74,23 @@ def test_no_call_is_both_listed_and_forgotten(machine: str) -> None:
         "set_mempolicy_home_node",
     }
     base, delta = seccomp.base_filter(CONTAINED, machine), seccomp.delta_filter(CONTAINED, 1, machine)
+    without = seccomp.delta_filter(CONTAINED._replace(own_pid_namespace=False), 1, machine)
     for name in NUMBERS:
         nr = number(name, machine)
         if nr is None or name in ours:
             continue
-        results = [decide(program, machine, nr) for program in (base, delta)]
+        results = [decide(program, machine, nr) for program in (base, delta, without)]
         assert any(result != seccomp.ALLOW for result in results), name
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("name", ["setsid", "setpgid"])
+def test_a_family_stays_one_group_where_no_namespace_holds_it(machine: str, name: str) -> None:
+    without = seccomp.delta_filter(CONTAINED._replace(own_pid_namespace=False), 1, machine)
+    nr = number(name, machine) or 0
+    # Success is pretended.
+    assert refused(decide(without, machine, nr)) == 0
+    assert decide(seccomp.delta_filter(CONTAINED, 1, machine), machine, nr) == seccomp.ALLOW
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -124,6 +136,18 @@ def test_an_old_landlock_has_truncation_closed_here() -> None:
     assert refused(decide(old, "x86_64", openat, 0, 0, os.O_RDONLY | os.O_TRUNC)) == errno.EPERM
     assert decide(old, "x86_64", openat, 0, 0, os.O_WRONLY | os.O_TRUNC) == seccomp.ALLOW
     assert decide(seccomp.base_filter(CONTAINED, "x86_64"), "x86_64", openat, 0, 0, os.O_TRUNC) == seccomp.ALLOW
+
+
+@pytest.mark.parametrize(("name", "before"), [("mknod", 1), ("mknodat", 2)])
+def test_named_pipes_are_the_only_nodes_that_can_be_let_through(name: str, before: int) -> None:
+    nr = number(name, "x86_64") or 0
+    plain = seccomp.base_filter(CONTAINED, "x86_64")
+    pipes = seccomp.base_filter(CONTAINED._replace(named_pipes=True), "x86_64")
+    for kind in (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK, stat.S_IFREG, 0):
+        arguments = [0] * before + [kind | 0o666]
+        assert refused(decide(plain, "x86_64", nr, *arguments)) == errno.EPERM
+        wanted = None if kind == stat.S_IFIFO else errno.EPERM
+        assert refused(decide(pipes, "x86_64", nr, *arguments)) == wanted
 
 
 def test_processes_and_exec_can_be_taken_away() -> None:
