@@ -6,7 +6,7 @@ import json
 import os
 import time
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.gpu import GpuFeedback, GpuMeasures
@@ -27,6 +27,8 @@ _HOST_MEMORY: Final = 1 << 30
 """Without a card, sizes are chosen as for one of this much memory."""
 _CONTEXTS_BYTES: Final = 3 << 29
 _ROOM_FOR_TWO: Final = 10 << 30
+_SELF_TIMINGS: Final = 2
+"""Times that a reference is timed against itself, to learn by how much one process differs from the next."""
 _HOST_SCALE: Final = 1 / 256
 """Without a card, timed shapes are this share of their usual work: times there say nothing of a card."""
 _REFERENCE_DIALECTS: Final = ("torch", "cupy", "triton", "cuda")
@@ -95,13 +97,12 @@ class GpuExecutor:
         if failed:
             reason = f"the reference program failed: {failed.get('type')}: {failed.get('message')}"[:300]
             return Preparation(problem.id, Verdict.ERROR, " ".join(reason.split()), limits)
+        same_program = problem.public.dialect == self._reference_dialect(tests)
         # The CPU's inputs are made while the reference is judged, when nothing is timed on either side.
         timing = None if "cpu_reference_s" in recording else self._time_cpu(tests)
         try:
             for kind in ("feedback", "scoring"):
-                made = Preparation(problem.id, Verdict.PASSED, "", limits, recording=json.dumps(recording).encode())
-                job = Job(problem.id, problem.reference, kind, seed, limits)
-                done = self._execute(problem, made, job, timing=False)
+                done = self._try_reference(problem, kind, seed, recording, timing=False)
                 if done.verdict is not Verdict.PASSED:
                     reason = f"reference on {kind} tests: {done.reason}"
                     return Preparation(problem.id, done.verdict, reason, limits)
@@ -111,6 +112,17 @@ class GpuExecutor:
         finally:
             if timing is not None:
                 timing.close()
+        if "scatter" not in recording and self._watch is not None and self._settings.timing and same_program:
+            ratios = []
+            for _ in range(_SELF_TIMINGS):
+                done = self._try_reference(problem, "scoring", seed, recording, timing=True)
+                if done.verdict is not Verdict.PASSED:
+                    return Preparation(
+                        problem.id, done.verdict, f"reference on the timed shape: {done.reason}", limits
+                    )
+                if done.gpu is not None and done.gpu.time_s and done.gpu.reference_time_s:
+                    ratios.append(done.gpu.time_s / done.gpu.reference_time_s)
+            recording["scatter"] = max((abs(ratio - 1) for ratio in ratios), default=None)
         recorded = json.dumps(recording, sort_keys=True).encode()
         return Preparation(problem.id, Verdict.PASSED, "", limits, recording=recorded)
 
@@ -124,7 +136,22 @@ class GpuExecutor:
 
     # ------------------------------------------------------------------ parts
 
-    def _execute(self, problem: Problem, preparation: Preparation, job: Job, timing: bool) -> Execution:
+    def _try_reference(
+        self,
+        problem: Problem,
+        kind: Literal["feedback", "scoring"],
+        seed: int,
+        recording: dict[str, Any],
+        timing: bool,
+    ) -> Execution:
+        """Judge the reference as a program in a process of its own, which its times are told against."""
+        made = Preparation(problem.id, Verdict.PASSED, "", problem.limits, recording=json.dumps(recording).encode())
+        job = Job(problem.id, problem.reference, kind, seed, problem.limits)
+        return self._execute(problem, made, job, timing=timing, preparing=True)
+
+    def _execute(
+        self, problem: Problem, preparation: Preparation, job: Job, timing: bool, preparing: bool = False
+    ) -> Execution:
         began = time.monotonic()
         tests = _gpu_tests(problem, job.tests)
         broken = rules.violation(job.program, problem.public.dialect, problem.public.entry_point)
@@ -138,7 +165,7 @@ class GpuExecutor:
         if failed:
             raise FamilyError(f"the reference program of {problem.id} failed: {failed}")
         ceilings = self._ceilings_for(tests, scale) if timing else {}
-        watched = self._session.judge(problem, tests, job, timing)
+        watched = self._session.judge(problem, tests, job, timing, energy=not preparing)
         usable = self._allowed if self._watch is not None else None
         finding = findings.conclude(watched.found, watched.killed, watched.ending, usable)
         if finding.verdict is Verdict.INFRASTRUCTURE or watched.found.get("outcome") == "reference":
@@ -221,12 +248,19 @@ class GpuExecutor:
         """Have the problem open at this scale; what the reference said if it failed."""
         from tasks.gpu.catalog import get
 
-        problem = get(tests.name)
-        allowed = ("torch",) if self._settings.device == "cpu" else _REFERENCE_DIALECTS
-        dialect = next((d for d in allowed if problem.supports(d, tests.dtype)), None)
+        dialect = self._reference_dialect(tests)
         if dialect is None:
             return {"type": "LookupError", "message": f"no reference in {tests.dtype} runs here"}
-        return self._session.open(tests, dialect, problem.reference(dialect, tests.dtype), self._memory, scale)
+        source = get(tests.name).reference(dialect, tests.dtype)
+        return self._session.open(tests, dialect, source, self._memory, scale)
+
+    def _reference_dialect(self, tests: GpuTests) -> str | None:
+        """The dialect of the reference program that all dialects' programs are timed against here."""
+        from tasks.gpu.catalog import get
+
+        problem = get(tests.name)
+        allowed = ("torch",) if self._settings.device == "cpu" else _REFERENCE_DIALECTS
+        return next((d for d in allowed if problem.supports(d, tests.dtype)), None)
 
     def _ceilings_for(self, tests: GpuTests, scale: float) -> dict[str, Any]:
         key = (tests.name, tests.dtype, scale)

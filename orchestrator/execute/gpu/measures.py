@@ -34,6 +34,7 @@ _SCATTER_S: Final = 40e-6
 """By how much the times of one program differ from one process to the next, either way, whatever its length: of
 102 judgings of two programs (1.5 and 5 ms) on an H200 all but four lay within it. Rounds within a process do not
 show it."""
+_SCATTERS: Final = 2.0
 _DISTURBED: Final = 0.05
 """A reference that is slower beside a program than it was without by more than this share, and by more than the
 scatter, has been slowed down by it."""
@@ -122,7 +123,12 @@ def throttle_names(samples: Sequence[Sample]) -> str:
 
 
 def time_rounds(
-    rounds: Sequence[Round], quiet: Quiet | None = None, *, slowed: float = 1.0, seed: int = 0
+    rounds: Sequence[Round],
+    quiet: Quiet | None = None,
+    *,
+    slowed: float = 1.0,
+    scatter: float = 0.0,
+    seed: int = 0,
 ) -> Timing:
     """Lower quartiles over rounds, bootstrap intervals from resampled rounds, and the comparison.
 
@@ -137,6 +143,9 @@ def time_rounds(
             the scatter is taken off; a reference that was slower than it ever is by itself counts as it was.
         slowed: how many times slower than at its best clock the card ran, as far as the card itself held it back:
             by so much a reference may be slower than without a program.
+        scatter: the largest share by which the reference, judged as a program in processes of its own, was off
+            itself. Programs that wait for the host many times in a call differ more from one process to the next
+            than others: what differs by less than twice that share can't be told apart.
         seed: of the resampling.
 
     Raises:
@@ -163,7 +172,7 @@ def time_rounds(
             theirs = Interval(undisturbed, undisturbed, undisturbed)
     reference = np.full(_RESAMPLES, theirs.value) if disturbed else found[1:, 1] - empty[1:]
     ratio = np.maximum(reference, resolution) / np.maximum(found[1:, 2] - empty[1:], resolution)
-    comparison = _compare(ratio, _SAME + _SCATTER_S / theirs.value)
+    comparison = _compare(ratio, max(_SAME + _SCATTER_S / theirs.value, _SCATTERS * scatter))
     return Timing(own, theirs, comparison, float(empty[0]), resolution, disturbed)
 
 

@@ -22,7 +22,7 @@ def measures_of(
     Args:
         watched: by the session.
         watch: the card; None without one.
-        recording: of the preparation, with the CPU reference's time.
+        recording: of the preparation, with the CPU reference's time and the reference's scatter.
         ceilings: the referee's ``ceilings`` for this problem; empty where nothing was timed.
     """
     found = watched.found
@@ -35,7 +35,9 @@ def measures_of(
     # A program can make a card hold itself back. That excuses a reference as far as the clock fell, and no further.
     best = watch.best_clock_mhz if watch is not None else None
     slowed = max(best / clock, 1.0) if throttled and best and clock else 1.0
-    timing = time_rounds(kept, quiet, slowed=slowed) if kept and passed else None
+    timing = None
+    if kept and passed:
+        timing = time_rounds(kept, quiet, slowed=slowed, scatter=recording.get("scatter") or 0.0)
     share, bound = None, None
     if timing is not None and ceilings:
         share, bound = roofline(

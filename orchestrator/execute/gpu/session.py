@@ -128,8 +128,8 @@ class Session:
         answer = self.command({"cmd": "scale", "scale": scale})
         return dict(answer["failed"]) if "failed" in answer else None
 
-    def judge(self, problem: Problem, tests: GpuTests, job: Job, timing: bool) -> Watched:
-        """Judge one program on an armed candidate, and bring the card back to rest.
+    def judge(self, problem: Problem, tests: GpuTests, job: Job, timing: bool, energy: bool = True) -> Watched:
+        """Judge one program on an armed candidate, and bring the card back to rest; ``energy``: measure that too.
 
         Raises:
             FamilyError: the referee died.
@@ -148,7 +148,7 @@ class Session:
             "budget_s": settings.timing_budget_s,
             "min_rounds": settings.min_rounds,
             "max_rounds": settings.max_rounds,
-            "burst_s": settings.energy_window_s if self._watch is not None and tests.kind == "scoring" else 0.0,
+            "burst_s": settings.energy_window_s if energy and self._watch and tests.kind == "scoring" else 0.0,
         }
         worker = self._worker(child)
         own = self._used_by(worker)

@@ -17,7 +17,7 @@ _PROBLEM, _DTYPE, _SCALE = "softmax", "fp32", 1.0
 _PASSES = (3, 6, 12, 20, 30, 50, 80, 150, 250, 380)
 _JUDGINGS = 3
 _REPEATS = 10
-_REPEATED = (40, 80)
+_REPEATED = (40, 80, 150)
 
 
 def _program(passes: int) -> str:
@@ -35,7 +35,7 @@ def _program(passes: int) -> str:
 
 
 def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """Ten programs of growing work, each timed three ways in three processes each; then two programs ten times."""
+    """Ten programs of growing work, each timed three ways in three processes each; then three programs ten times."""
     executor = common.make_executor(options, timing_budget_s=0.4, min_rounds=25, max_rounds=60)
     problem = common.problems("torch", _DTYPE, [_PROBLEM], wall_s=60.0)[0]
     recording = json.dumps({"scale": _SCALE if options.device == "gpu" else 1 / 256}).encode()

@@ -51,6 +51,14 @@ def test_scatter_between_processes_counts_most_for_short_programs() -> None:
     assert time_rounds(rounds(1.0e-2, 1.04e-2, 0.001)).comparison == "faster"
 
 
+def test_what_a_reference_differs_by_from_itself_is_no_difference() -> None:
+    faster = rounds(2.26e-3, 2.50e-3, 0.001)
+    assert time_rounds(faster).comparison == "faster"
+    assert time_rounds(faster, scatter=0.03).comparison == "faster"
+    assert time_rounds(faster, scatter=0.08).comparison == "same"
+    assert time_rounds(rounds(2.26e-3, 2.60e-3, 0.001), scatter=0.075).comparison == "ambiguous"
+
+
 def test_what_every_call_of_a_round_waits_for_cancels() -> None:
     held_up = [
         Round(r.at, r.touch_s + d, r.reference_s + d, r.candidate_s + d, r.around_s + d)
