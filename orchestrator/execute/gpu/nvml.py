@@ -72,6 +72,11 @@ class CardWatch:
             return None
         return sum(int(p.usedGpuMemory) for p in listed if p.pid == pid)
 
+    def processes(self) -> frozenset[int] | None:
+        """Processes with a context on the card, by the driver's numbers; None where it does not tell."""
+        listed = self._ask(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
+        return None if listed is None else frozenset(int(p.pid) for p in listed)
+
     def sample(self) -> Sample:
         """Look at clocks, temperature, power and throttling."""
         nvml, handle = self._nvml, self._handle

@@ -334,6 +334,11 @@ class Session:
         """Card memory in use, by whomever; 0 without a card."""
         return self._watch.used() if self._watch is not None else 0
 
+    def on_card(self) -> frozenset[int] | None:
+        """Processes with a context on the card, by the driver's numbers; None where it does not tell any apart."""
+        # Referee and spares have contexts, so a driver that lists nobody does not tell.
+        return (self._watch.processes() or None) if self._watch is not None else None
+
     def _contexts(self) -> int:
         assert self._spares is not None
         return self._spares.armed + self._spares.arming

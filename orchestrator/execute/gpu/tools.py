@@ -197,7 +197,7 @@ def run_tool(session: Session, tool: str, files: Sequence[bytes], wall_s: float,
     bounds = session.bounds()
     bounds["read"] = [*bounds["read"], *sorted({_prefix(path), _prefix(os.path.realpath(path))})]
     session.settle()
-    baseline = session.used()
+    used, others = session.used(), session.on_card()
     child = session.family.spawn("tool", session.tier, {}, bounds)
     fds = [wire.memory_file(data) for data in files]
     try:
@@ -209,7 +209,7 @@ def run_tool(session: Session, tool: str, files: Sequence[bytes], wall_s: float,
         for fd in fds:
             os.close(fd)
         session.family.end(child, "looked at")
-        _rest(session, baseline)
+        _rest(session, used, others)
 
 
 def _wait(session: Session, child: Child, wall_s: float, host_bytes: int) -> Looked:
@@ -228,14 +228,28 @@ def _wait(session: Session, child: Child, wall_s: float, host_bytes: int) -> Loo
     return Looked(answer.get("status"), str(answer.get("report", "")), output=child.output()[-2000:])
 
 
-def _rest(session: Session, baseline: int) -> None:
-    """Wait until the card's memory is back at what it was before."""
+def _rest(session: Session, used: int, others: frozenset[int] | None) -> None:
+    """Wait until nobody is on the card who was not there before the tool.
+
+    Where the driver does not tell processes apart, its sum of memory must be back. It is no sign elsewhere: the
+    driver keeps memory of its own for a profiler that has gone.
+
+    Raises:
+        CardQuarantined: that does not come about.
+    """
     limit = time.monotonic() + _REST_S
-    while session.used() > baseline + _SLACK_BYTES:
+    while _occupied(session, used, others):
         if time.monotonic() > limit:
-            raise CardQuarantined(f"card memory is still in use {_REST_S:.0f} s after a tool was ended")
+            raise CardQuarantined(f"the card is still in use {_REST_S:.0f} s after a tool was ended")
         session.family.turn(_TICK_S)
         session.look()
+
+
+def _occupied(session: Session, used: int, others: frozenset[int] | None) -> bool:
+    now = session.on_card()
+    if others is None or now is None:
+        return session.used() > used + _SLACK_BYTES
+    return not now <= others
 
 
 def _resident(pid: int) -> int:

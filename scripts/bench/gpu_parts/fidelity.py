@@ -35,7 +35,7 @@ def _program(passes: int) -> str:
 
 
 def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """Ten programs of growing work, each timed three ways in three processes each; then three programs ten times."""
+    """Ten programs of growing work, timed three ways in three processes each; then three programs ten times."""
     executor = common.make_executor(options, timing_budget_s=0.4, min_rounds=25, max_rounds=60)
     problem = common.problems("torch", _DTYPE, [_PROBLEM], wall_s=60.0)[0]
     recording = json.dumps({"scale": _SCALE if options.device == "gpu" else 1 / 256}).encode()

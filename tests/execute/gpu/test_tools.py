@@ -169,3 +169,33 @@ def test_a_tool_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatc
     made.write_text("#!/bin/sh\n")
     made.chmod(0o755)
     assert tools.missing(["ncu"]) == ""
+
+
+class _Card:
+    """What a session says of its card."""
+
+    def __init__(self, used: int, on_card: frozenset[int] | None) -> None:
+        self._used, self._on_card = used, on_card
+
+    def used(self) -> int:
+        return self._used
+
+    def on_card(self) -> frozenset[int] | None:
+        return self._on_card
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "occupied"),
+    [
+        (frozenset({1, 2}), _Card(9 << 30, frozenset({1, 2})), False),
+        (frozenset({1, 2}), _Card(9 << 30, frozenset({2})), False),
+        (frozenset({1, 2}), _Card(1 << 30, frozenset({1, 2, 3})), True),
+        (None, _Card((1 << 30) + (64 << 20), None), False),
+        (None, _Card(2 << 30, None), True),
+        (frozenset({1, 2}), _Card(2 << 30, None), True),
+    ],
+)
+def test_a_card_is_at_rest_when_nobody_new_is_on_it(
+    before: frozenset[int] | None, now: _Card, occupied: bool
+) -> None:
+    assert tools._occupied(now, 1 << 30, before) is occupied  # type: ignore[arg-type]
