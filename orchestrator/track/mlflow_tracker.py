@@ -98,6 +98,7 @@ class Tracker:
         self._over = False
         self._away = False
         self._busy_s = 0.0
+        self._opening_s = 0.0
         self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         self._thread.start()
 
@@ -110,6 +111,11 @@ class Tracker:
     def busy_s(self) -> float:
         """Seconds that the thread has spent on writing so far; waiting for a store that is away is not in them."""
         return self._busy_s
+
+    @property
+    def opening_s(self) -> float:
+        """Seconds that loading MLflow's libraries and opening the store took, in the same thread; 0 until then."""
+        return self._opening_s
 
     @property
     def pending(self) -> int:
@@ -192,6 +198,8 @@ class Tracker:
                     if client is None:
                         make_local_store(self.uri)
                         client = MlflowClient(tracking_uri=self.uri)
+                        self._opening_s = time.monotonic() - begun
+                        begun = time.monotonic()
                     work(client)
                     self._busy_s += time.monotonic() - begun
                     self._away = False

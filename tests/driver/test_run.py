@@ -174,7 +174,7 @@ def test_a_budget_that_is_used_up_is_said_and_a_larger_one_goes_on(
     (parent,) = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["1"], "tags.level = 'sweep'")
     assert (parent.info.status, parent.data.tags["status"]) == ("FINISHED", "budget")
     assert "The budget ended this sweep" in parent.data.tags["mlflow.note.content"]
-    assert {"tracking_s", "tracking_end_s"} <= set(parent.data.metrics)
+    assert {"tracking_open_s", "tracking_s", "tracking_end_s"} <= set(parent.data.metrics)
     resumed = run(tmp_path, "resume=poor", "budget.usd=10", "display=plain")
     assert resumed.code == 0, resumed.out + resumed.err
     assert outcome(tmp_path / "poor") == outcome(folder / "first")
