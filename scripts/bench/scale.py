@@ -311,6 +311,9 @@ def _run_case(case: _Case) -> dict[str, Any]:
         text=True,
     )
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    if case.recorded is not None:
+        # Where a run lies is nobody's business who reads the figures.
+        found["recorded"] = Path(case.recorded).name
     return found
 
 
