@@ -57,7 +57,8 @@ class Watch:
             return "cpu"
         if elapsed_s > self.limits.wall_s:
             return "wall"
-        if self._count and now.tasks > self.limits.processes:
+        # A family that was cut off is too large also where some are gone by the time they are looked at.
+        if self._count and max(now.tasks, len(family)) > self.limits.processes:
             return "tasks"
         if not self._zygote.standing.namespaces:
             # Without a mount of its own the scratch folder has no quota, and lies in the memory of all.

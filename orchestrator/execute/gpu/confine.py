@@ -121,6 +121,8 @@ def enter(tier: str) -> int:
     if pid:
         return pid
     die_with_parent()
+    # A session is also a share of the processors, which its members may lower: not that of the zygote.
+    os.setsid()
     worker = os.fork()
     if worker == 0:
         return 0

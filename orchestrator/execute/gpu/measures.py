@@ -35,6 +35,8 @@ _SCATTER_S: Final = 40e-6
 102 judgings of two programs (1.5 and 5 ms) on an H200 all but four lay within it. Rounds within a process do not
 show it."""
 _SCATTERS: Final = 2.0
+_MOST_MARGIN: Final = 0.25
+"""However much a reference was off itself: that may have been the machine at a bad moment."""
 _DISTURBED: Final = 0.05
 """A reference that is slower beside a program than it was without by more than this share, and by more than the
 scatter, has been slowed down by it."""
@@ -143,9 +145,9 @@ def time_rounds(
             the scatter is taken off; a reference that was slower than it ever is by itself counts as it was.
         slowed: how many times slower than at its best clock the card ran, as far as the card itself held it back:
             by so much a reference may be slower than without a program.
-        scatter: the largest share by which the reference, judged as a program in processes of its own, was off
-            itself. Programs that wait for the host many times in a call differ more from one process to the next
-            than others: what differs by less than twice that share can't be told apart.
+        scatter: the share by which the reference, judged as a program in processes of its own, was off itself.
+            Programs that wait for the host many times in a call differ more from one process to the next than
+            others: what differs by less than twice that share can't be told apart.
         seed: of the resampling.
 
     Raises:
@@ -172,7 +174,7 @@ def time_rounds(
             theirs = Interval(undisturbed, undisturbed, undisturbed)
     reference = np.full(_RESAMPLES, theirs.value) if disturbed else found[1:, 1] - empty[1:]
     ratio = np.maximum(reference, resolution) / np.maximum(found[1:, 2] - empty[1:], resolution)
-    comparison = _compare(ratio, max(_SAME + _SCATTER_S / theirs.value, _SCATTERS * scatter))
+    comparison = _compare(ratio, max(_SAME + _SCATTER_S / theirs.value, min(_SCATTERS * scatter, _MOST_MARGIN)))
     return Timing(own, theirs, comparison, float(empty[0]), resolution, disturbed)
 
 

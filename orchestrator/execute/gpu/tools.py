@@ -48,6 +48,8 @@ _PROFILED_BYTES: Final = 64 << 20
 """ncu sees a call whose inputs and outputs take at most this: larger ones take the host seconds to make."""
 _TICK_S: Final = 0.05
 _REST_S: Final = 20.0
+_MOST_PROCESSES: Final = 1024
+"""A program's family under a tool, the tool's own parts included."""
 _SLACK_BYTES: Final = 96 << 20
 _RAN: Final = frozenset({Verdict.PASSED, Verdict.WRONG_ANSWER, Verdict.ERROR, Verdict.REJECTED})
 
@@ -219,7 +221,10 @@ def _wait(session: Session, child: Child, wall_s: float, host_bytes: int) -> Loo
             return Looked(None, "", f"its process ended with status {child.ending.code}", child.output()[-2000:])
         if time.monotonic() > limit:
             return Looked(None, "", f"not done after {wall_s:g} s", child.output()[-2000:])
-        resident = _resident(child.pid)
+        family = (child.pid, *process.descendants(child.pid, _MOST_PROCESSES))
+        if len(family) > _MOST_PROCESSES:
+            return Looked(None, "", f"more than {_MOST_PROCESSES} processes", child.output()[-2000:])
+        resident = sum(process.resident_bytes(one) or 0 for one in family)
         if resident > host_bytes:
             return Looked(None, "", f"{resident >> 20} MiB of host memory", child.output()[-2000:])
         session.family.turn(_TICK_S)
@@ -250,13 +255,6 @@ def _occupied(session: Session, used: int, others: frozenset[int] | None) -> boo
     if others is None or now is None:
         return session.used() > used + _SLACK_BYTES
     return not now <= others
-
-
-def _resident(pid: int) -> int:
-    found = 0
-    for one in (pid, *process.descendants(pid)):
-        found += process.resident_bytes(one) or 0
-    return found
 
 
 def _prefix(path: str) -> str:

@@ -177,13 +177,14 @@ def read_only_proc() -> None:
     """Make /proc read-only but for the folders of processes. Must run inside :func:`enter`, on a /proc of its own.
 
     Whoever may write in processes' folders there could otherwise set the kernel's own parameters: to the kernel,
-    its owner's files belong to root by its number, whatever capabilities root has left.
+    its owner's files belong to root by its number, whatever capabilities root has left. The first process, which
+    stands for the outside (its share of the processors is that of its session), is left out too.
 
     Raises:
         OSError: a mount was refused.
     """
     for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal() and not entry.is_symlink():
+        if (entry.name == "1" or not entry.name.isdecimal()) and not entry.is_symlink():
             mount(entry.path, entry.path, None, _MS_BIND)
             _remount_read_only(entry.path)
 

@@ -194,9 +194,11 @@ def kill_group(pidfd: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, 0)
         pid = host_pid(pidfd)
+        # The group first: once its leader is dead it may be waited for, and its number is free.
+        with contextlib.suppress(ProcessLookupError):
+            if pid > 0:
+                os.killpg(pid, signal.SIGKILL)
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        if pid > 0:
-            os.killpg(pid, signal.SIGKILL)
 
 
 def kill_children() -> float:

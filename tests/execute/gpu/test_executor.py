@@ -10,10 +10,11 @@ import psutil
 import pytest
 
 from orchestrator.core.execution import Job, Preparation
-from orchestrator.core.problems import Problem
+from orchestrator.core.problems import GpuTests, Problem
 from orchestrator.core.verdicts import Verdict
 from orchestrator.execute.gpu.executor import GpuExecutor
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
+from tasks.gpu import load
 from tests.execute.gpu.conftest import Judge
 
 RIGHT = "import torch\n\ndef solve(x, out):\n    torch.softmax(x, -1, out=out)\n"
@@ -29,6 +30,23 @@ def test_prepare_passes_the_reference_and_records_the_size(prepared: Preparation
     recording = json.loads(prepared.recording)
     assert recording["scale"] > 0
     assert set(recording["dims"]) == {"rows", "cols"}
+
+
+def test_a_reference_is_timed_against_itself_in_its_own_dialect(
+    executor: GpuExecutor, prepared: Preparation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if on a card, where that is done; the programs run here, and Triton's could not.
+    monkeypatch.setattr(executor, "_settings", replace(executor._settings, device="gpu"))
+    asked = next(p for p in load(dtype="fp32", dialect="triton").problems if p.id == "gpu/softmax")
+    asked = replace(asked, limits=replace(asked.limits, wall_s=60.0))
+    assert isinstance(asked.scoring, GpuTests)
+    recording = json.loads(prepared.recording)
+    assert "scatter" not in recording
+    executor._learn_scatter(asked, asked.scoring, 0, recording)
+    assert recording["scatter"] >= 0.0
+    judged, known = len(executor.session.phases), dict(recording)
+    executor._learn_scatter(asked, asked.scoring, 0, recording)
+    assert (len(executor.session.phases), recording) == (judged, known)
 
 
 def test_right_program_passes_with_times(judge: Judge) -> None:

@@ -57,6 +57,8 @@ def test_what_a_reference_differs_by_from_itself_is_no_difference() -> None:
     assert time_rounds(faster, scatter=0.03).comparison == "faster"
     assert time_rounds(faster, scatter=0.08).comparison == "same"
     assert time_rounds(rounds(2.26e-3, 2.60e-3, 0.001), scatter=0.075).comparison == "ambiguous"
+    # However disturbed the reference was when it was timed against itself.
+    assert time_rounds(rounds(2.0e-3, 3.0e-3, 0.001), scatter=0.9).comparison == "faster"
 
 
 def test_what_every_call_of_a_round_waits_for_cancels() -> None:

@@ -67,6 +67,7 @@ tried("names", names_threads)
 tried("sysctl", lambda: kernel("/proc/sys/kernel/core_pattern"))
 tried("sysrq", lambda: kernel("/proc/sysrq-trigger"))
 tried("init", lambda: kernel("/proc/1/mem"))
+tried("share", lambda: kernel("/proc/1/autogroup"))
 tried("outside", outside)
 tried("project", lambda: open({os.path.abspath(tools.__file__)!r}).read()[:10])
 tried("child", lambda: os.waitstatus_to_exitcode(os.system("exit 7")))
@@ -126,7 +127,7 @@ def test_the_tools_process_reaches_itself_and_nobody_else(
     assert said["pipe"] == "worked"
     assert said["node"].startswith("refused")
     assert said["names"] == "0"
-    assert [said[path].split()[0] for path in ("sysctl", "sysrq", "init")] == ["refused"] * 3
+    assert [said[path].split()[0] for path in ("sysctl", "sysrq", "init", "share")] == ["refused"] * 4
     assert said["outside"].startswith("refused")
     assert said["project"].startswith("refused")
     assert all(name in said["case"] for name in FILES)
