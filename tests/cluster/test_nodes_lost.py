@@ -11,15 +11,8 @@ import pytest
 from tests.driver.commands import Ended, end, journaled, outcome, rows, run, wait_for_replies
 
 from .nodes import Nodes, admitted, nodes, wait_for
+from .small_sweep import SWEEP
 
-SWEEP = (
-    "+sweep=humaneval",
-    "limit=10",
-    "rehearsal.latency_low_s=0.0",
-    "rehearsal.latency_high_s=0.3",
-    "rehearsal.log=asked.jsonl",
-    "generate.in_flight=4",
-)
 CLASSES = """\
 name: {name}
 device: cpu
@@ -27,16 +20,6 @@ labels:
   site: {name}
 source: declared by a test
 """
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same sweep on one machine, with nothing lost."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    words = ("run.dir=run", "cluster.num_cpus=2", "display=plain", "tracking.enabled=false")
-    ended = run(folder, *SWEEP, *words)
-    assert ended.code == 0, ended.out + ended.err
-    return folder
 
 
 def same(folder: Path, undisturbed: Path, ended: Ended) -> None:
@@ -54,7 +37,7 @@ def killed_after(replies: int, folder: Path) -> Ended:
     """Kill the only worker node after so many replies; a spare joins once the driver has noticed."""
     with nodes() as cluster:
         first = cluster.add(2)
-        process = cluster.command(folder, "run.dir=run", *SWEEP)
+        process = cluster.command(folder, *SWEEP)
         wait_for_replies(process, folder / "run", replies)
         assert process.poll() is None
         cluster.kill(first)
@@ -87,7 +70,7 @@ def prepared(journal: Path) -> int:
 def test_the_node_is_killed_while_references_run(tmp_path: Path, undisturbed: Path) -> None:
     with nodes() as cluster:
         first = cluster.add(2)
-        process = cluster.command(tmp_path, "run.dir=run", *SWEEP)
+        process = cluster.command(tmp_path, *SWEEP)
         journal = tmp_path / "run" / "journal.sqlite"
         wait_for(lambda: prepared(journal) > 0, "a reference ran")
         cluster.kill(first)
@@ -101,7 +84,7 @@ def test_one_of_two_nodes_is_killed_and_nobody_comes(tmp_path: Path, undisturbed
     with nodes() as cluster:
         lost = cluster.add(1)
         cluster.add(1)
-        process = cluster.command(tmp_path, "run.dir=run", *SWEEP)
+        process = cluster.command(tmp_path, *SWEEP)
         wait_for_replies(process, tmp_path / "run", 4)
         cluster.kill(lost)
         ended = end(process)
@@ -112,7 +95,7 @@ def test_one_of_two_nodes_is_killed_and_nobody_comes(tmp_path: Path, undisturbed
 def test_a_node_with_a_notice_is_drained_and_a_new_one_used(tmp_path: Path, undisturbed: Path) -> None:
     with nodes() as cluster:
         leaving = cluster.add(2)
-        process = cluster.command(tmp_path, "run.dir=run", *SWEEP)
+        process = cluster.command(tmp_path, *SWEEP)
         wait_for_replies(process, tmp_path / "run", 3)
         cluster.drain(leaving, seconds=60)
         cluster.add(2)
@@ -125,7 +108,7 @@ def test_a_node_with_a_notice_is_drained_and_a_new_one_used(tmp_path: Path, undi
 def test_the_head_is_lost_and_the_run_goes_on_elsewhere(tmp_path: Path, undisturbed: Path) -> None:
     with nodes() as cluster:
         cluster.add(2)
-        process = cluster.command(tmp_path, "run.dir=run", *SWEEP)
+        process = cluster.command(tmp_path, *SWEEP)
         wait_for_replies(process, tmp_path / "run", 5)
         process.kill()
         end(process)
