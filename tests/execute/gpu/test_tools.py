@@ -144,6 +144,20 @@ def test_a_tool_that_hangs_is_ended_with_its_program(session: Session, stand_in:
     assert set(process.descendants(os.getpid())) <= mine
 
 
+def test_a_family_without_end_is_ended(
+    session: Session, stand_in: Path, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del stand_in
+    if session.tier == "bare":
+        pytest.skip(f"no namespaces here: {session.tiers}")
+    mine = set(process.descendants(os.getpid()))
+    # The process that runs the tool, and the tool: one more than are allowed.
+    monkeypatch.setattr(tools, "_MOST_PROCESSES", 1)
+    looked = tools.run_tool(session, "sanitizer", files_for(problem, "hang"), 60.0, 1 << 34)
+    assert looked.why == "more than 1 processes"
+    assert set(process.descendants(os.getpid())) <= mine
+
+
 def test_lines_for_the_model_name_the_size(session: Session, stand_in: Path, problem: Problem) -> None:
     del stand_in
     if session.tier == "bare":
