@@ -235,6 +235,10 @@ class GpuProblem:
         arrays = [*self.inputs(shape, dtype), *self.outputs(shape, dtype)]
         return sum(a.nbytes for a in arrays if isinstance(a, ArraySpec))
 
+    def largest_footprint(self, dtype: str, memory_bytes: int, scale: float) -> int:
+        """Bytes of the largest call's inputs and outputs, which every program holds whatever it does."""
+        return max(self.footprint(shape, dtype) for shape in self.shapes(memory_bytes, scale))
+
     def bytes_moved(self, shape: Shape, dtype: str) -> int:
         """Least bytes that must cross the memory bus for one call: the roofline's traffic."""
         return self.footprint(shape, dtype) if self.least_bytes is None else self.least_bytes(shape, dtype)

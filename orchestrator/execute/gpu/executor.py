@@ -157,10 +157,10 @@ class GpuExecutor:
         """Judge the reference as a program in a process of its own, which its times are told against."""
         made = Preparation(problem.id, Verdict.PASSED, "", problem.limits, recording=json.dumps(recording).encode())
         job = Job(problem.id, problem.reference, kind, seed, problem.limits)
-        return self._execute(problem, made, job, timing=timing, preparing=True)
+        return self._execute(problem, made, job, timing=timing, energy=False)
 
     def _execute(
-        self, problem: Problem, preparation: Preparation, job: Job, timing: bool, preparing: bool = False
+        self, problem: Problem, preparation: Preparation, job: Job, timing: bool, energy: bool = True
     ) -> Execution:
         began = time.monotonic()
         tests = _gpu_tests(problem, job.tests)
@@ -175,7 +175,7 @@ class GpuExecutor:
         if failed:
             raise FamilyError(f"the reference program of {problem.id} failed: {failed}")
         ceilings = self._ceilings_for(tests, scale) if timing else {}
-        watched = self._session.judge(problem, tests, job, timing, energy=not preparing)
+        watched = self._session.judge(problem, tests, job, timing, energy)
         usable = self._allowed if self._watch is not None else None
         finding = findings.conclude(watched.found, watched.killed, watched.ending, usable)
         if finding.verdict is Verdict.INFRASTRUCTURE or watched.found.get("outcome") == "reference":

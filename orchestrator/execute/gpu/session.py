@@ -101,6 +101,8 @@ class Session:
         self, tests: GpuTests, dialect: str, source: str, memory_bytes: int, scale: float
     ) -> dict[str, Any] | None:
         """Have a problem open at a scale, its reference attached; None, or what the reference failed with."""
+        from tasks.gpu.catalog import get
+
         key = (tests.name, tests.dtype, dialect, memory_bytes)
         alive = self._reference is not None and self._reference.ending is None
         if key != self._open_key or not alive:
@@ -124,7 +126,7 @@ class Session:
             if "failed" in answer:
                 return dict(answer["failed"])
             self._open_key = key
-        self._buffer_bytes = _footprint(tests, memory_bytes, scale)
+        self._buffer_bytes = get(tests.name).largest_footprint(tests.dtype, memory_bytes, scale)
         answer = self.command({"cmd": "scale", "scale": scale})
         return dict(answer["failed"]) if "failed" in answer else None
 
@@ -393,11 +395,3 @@ class Session:
             self._family.turn(0.002)
             assert self._spares is not None
             self._spares.look()
-
-
-def _footprint(tests: GpuTests, memory_bytes: int, scale: float) -> int:
-    """Bytes of the largest call's inputs and outputs, which every program holds whatever it does."""
-    from tasks.gpu.catalog import get
-
-    problem = get(tests.name)
-    return max(problem.footprint(shape, tests.dtype) for shape in problem.shapes(memory_bytes, scale))
