@@ -35,6 +35,7 @@ _SCATTER_S: Final = 40e-6
 102 judgings of two programs (1.5 and 5 ms) on an H200 all but four lay within it. Rounds within a process do not
 show it."""
 _SCATTERS: Final = 2.0
+"""How many times the share by which a reference was off itself count as no difference."""
 _MOST_MARGIN: Final = 0.25
 """However much a reference was off itself: that may have been the machine at a bad moment."""
 _DISTURBED: Final = 0.05

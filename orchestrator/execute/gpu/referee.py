@@ -34,7 +34,7 @@ _KEPT_CASES: Final = 8
 """Sets of small cases (one problem, dtype and kind) that are kept for the next program."""
 _CALIBRATION_S: Final = 5e-3
 """The GPU reference takes at least this on the timed shape, where memory allows: 10% over the aim of 4.5 ms. The
-same program differs from one process to the next by up to 100 us, whatever its length (measured on H200s)."""
+same program's times in ten processes spread over 34 to 149 us, whatever its length (measured on three H200s)."""
 _CALIBRATIONS: Final = 12
 _LONG_S: Final = 0.2
 """After so long no further round is made to learn how long the reference takes, but the fewest."""
