@@ -37,16 +37,18 @@ def serve(chan: socket.socket, line: socket.socket, config: dict[str, Any], seal
     """Live as a candidate until the referee hangs up.
 
     Args:
-        chan: to the supervisor: "armed" goes out, one program comes in.
+        chan: to the supervisor: "here" goes out, the word to arm comes in, "armed" goes out, one program comes in.
         line: to the referee.
         config: ``device`` and ``folder`` (scratch).
         seal: takes away the right to start processes; called before the program is loaded, or for Triton, whose
             compiler starts an assembler, before it is timed.
     """
-    began = time.perf_counter()
-    synchronize = _arm(config["device"])
-    wire.send(chan, {"armed": time.perf_counter() - began})
+    wire.send(chan, {"here": True})
     try:
+        _, turn = wire.receive(chan, 1)
+        began = time.perf_counter()
+        synchronize = _arm(config["device"], turn)
+        wire.send(chan, {"armed": time.perf_counter() - began})
         attached, fds = wire.receive(line, 3)
     except EOFError:
         return
@@ -268,15 +270,21 @@ class _Staged:
     copy: torch.Tensor
 
 
-def _arm(device: str) -> Callable[[], None]:
-    """Create the CUDA context and everything that a first use would create; return how to wait for the card."""
+def _arm(device: str, turn: Sequence[int]) -> Callable[[], None]:
+    """Create the CUDA context and everything that a first use would create; return how to wait for the card.
+
+    ``turn`` is closed when the context exists: another of this host makes its own then.
+    """
     import torch
 
     if device == "cpu":
+        wire.close_all(turn)
         torch.zeros(1).add_(1)
         return lambda: None
-    torch.ones(64, device="cuda").add_(1)
     synchronize = torch.cuda.synchronize
+    synchronize()
+    wire.close_all(turn)
+    torch.ones(64, device="cuda").add_(1)
     synchronize()
     return synchronize
 

@@ -8,25 +8,23 @@ work; the timed part is not, and of several executors on a machine one times at 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import select
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from statistics import median
 from typing import Any, Final
+
+from orchestrator.execute.gpu.turns import cpu_turn
 
 __all__ = ["CpuTiming", "main"]
 
 _ENOUGH_S: Final = 1.0
 _MOST_RUNS: Final = 5
 _END_S: Final = 10.0
-_LOOK_S: Final = 0.05
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -69,7 +67,7 @@ class CpuTiming:
             if made is None:
                 return None
             self._left -= float(made["made_s"])
-            with _only_one():
+            with cpu_turn():
                 assert self._process.stdin is not None
                 self._process.stdin.write("go\n")
                 self._process.stdin.flush()
@@ -104,21 +102,6 @@ class CpuTiming:
         assert self._process.stderr is not None
         why = self._process.stderr.read().strip()[-500:]
         raise RuntimeError(f"the CPU reference of {self._name} failed: {why}")
-
-
-@contextmanager
-def _only_one() -> Iterator[None]:
-    """Wait for a turn among the executors of this user on this machine. The kernel frees a dead holder's turn."""
-    with socket.socket(socket.AF_UNIX) as turn:
-        while True:
-            try:
-                turn.bind(f"\0orchestrator-cpu-timing-{os.getuid()}")
-                break
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                time.sleep(_LOOK_S)
-        yield
 
 
 def main(order: str) -> None:

@@ -34,6 +34,7 @@ _CACHES: Final = (
     *("HOME", "TMPDIR", "CUDA_CACHE_PATH", "TRITON_CACHE_DIR", "TRITON_HOME", "TORCH_EXTENSIONS_DIR"),
 )
 """Variables that name a place to write: each program's own scratch folder, since a shared cache can be poisoned."""
+_MEANWHILE_S: Final = 0.005
 _MODULES: Final = ("numpy", "torch", "torch.utils.dlpack")
 _CARD_MODULES: Final = ("cupy", "triton", "triton.language")
 
@@ -59,7 +60,7 @@ class Child:
     number: int
     role: str
     chan: socket.socket
-    """To this process. Candidates send one message on it, the referee all of its."""
+    """To this process. Candidates send two messages on it, the referee all of its."""
     line: socket.socket | None
     """The referee's end of a candidate's line, until it is handed over."""
     folder: Path
@@ -228,8 +229,10 @@ class Family:
         """Hear no more messages from a candidate: it has been given its program."""
         self._unwatch(child.chan.fileno())
 
-    def end(self, child: Child, why: str, patience_s: float = 30.0) -> None:
-        """Kill a child and wait until it is gone and its folder removed.
+    def end(
+        self, child: Child, why: str, patience_s: float = 30.0, meanwhile: Callable[[], None] | None = None
+    ) -> None:
+        """Kill a child and wait until it is gone and its folder removed, doing ``meanwhile`` again and again.
 
         Raises:
             FamilyError: it does not go away.
@@ -239,7 +242,9 @@ class Family:
         while child.ending is None:
             if time.monotonic() > limit:
                 raise FamilyError(f"process {child.pid} does not end")
-            self.turn(0.05)
+            self.turn(0.05 if meanwhile is None else _MEANWHILE_S)
+            if meanwhile is not None:
+                meanwhile()
         self.forget(child)
 
     def forget(self, child: Child) -> None:

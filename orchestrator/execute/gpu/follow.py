@@ -99,8 +99,8 @@ class Follower:
         self.peak_device: int | None = None
         self.samples: list[Sample] = []
         self.joules: float | None = None
-        self._timing = False
-        self._paused = 0.0
+        self._timing = self._quiet = False
+        self._paused = self._looked = 0.0
 
     def follow(self) -> dict[str, Any]:
         """Handle events until the referee's answer is there.
@@ -108,11 +108,10 @@ class Follower:
         Raises:
             FamilyError: the referee died, or did not notice that the program is gone.
         """
-        scene, referee = self._scene, self._scene.referee
+        referee = self._scene.referee
         gone_at: float | None = None
         while True:
-            scene.family.turn(_TICK_S)
-            scene.spares.look()
+            self._tend()
             while referee.inbox:
                 message = referee.inbox.popleft()
                 if "event" not in message:
@@ -133,13 +132,26 @@ class Follower:
             else:
                 self._watch_memory()
 
+    def _tend(self) -> None:
+        """Wait for what happens next, and look after the spares: who could not arm before may be able to now."""
+        spares = self._scene.spares
+        # Not while calls are timed. And where only the card's sum is known, a context that is made from now on
+        # would count as the program's for a while.
+        may_arm = not (self._timing or self._quiet or self._before.own is None)
+        self._scene.family.turn(min(_TICK_S, spares.tick_s) if may_arm else _TICK_S)
+        spares.look()
+        if may_arm:
+            spares.restock()
+
     def _on_event(self, event: str) -> None:
         scene = self._scene
         if event == "quiet":
             # Until the end of this, the program waits for us.
             self._paused = time.monotonic()
+            self._quiet = True
             scene.spares.settle()
         elif event == "quiet_end":
+            self._quiet = False
             self._deadline += time.monotonic() - self._paused
         elif event == "timing":
             began = time.monotonic()
@@ -180,6 +192,9 @@ class Follower:
         if scene.watch is None:
             return
         now = time.monotonic()
+        if now - self._looked < _TICK_S * 0.9:
+            return
+        self._looked = now
         if self._timing and (not self.samples or now - self.samples[-1].at > _SAMPLE_S):
             self.samples.append(scene.watch.sample())
         taken = self._taken(scene.watch)

@@ -17,6 +17,7 @@ from orchestrator.execute.gpu.follow import Before, Follower, Scene, Watched, wo
 from orchestrator.execute.gpu.nvml import CardWatch, EnergyMeter
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
 from orchestrator.execute.gpu.spares import ArmingFailed, Spares
+from orchestrator.execute.gpu.turns import context_turn
 from orchestrator.execute.sandbox import process
 
 __all__ = ["CardQuarantined", "Session"]
@@ -180,7 +181,7 @@ class Session:
         child.kill("judged")
         # Arming takes the time in which this program goes away and the next is checked: both end before timing.
         self._restock()
-        self._family.end(child, "judged")
+        self._family.end(child, "judged", meanwhile=self._restock)
         watched = Watched(
             found=found,
             killed=child.killed if child.killed != "judged" else "",
@@ -212,8 +213,7 @@ class Session:
         """Wait until nothing arms any more: what the card holds then is what it holds at rest."""
         assert self._spares is not None
         self._spares.look()
-        self._spares.restock()
-        self._spares.settle()
+        self._spares.fill()
 
     @property
     def tier(self) -> str:
@@ -251,7 +251,9 @@ class Session:
 
     def _arm(self) -> Spares:
         """Arm in the strongest tier in which a candidate can be armed."""
-        spares = Spares(self._family, self._settings.spares, {"device": self._settings.device}, self.bounds())
+        config = {"device": self._settings.device}
+        turn = context_turn() if self._settings.device == "gpu" else None
+        spares = Spares(self._family, self._settings.spares, config, self.bounds(), turn)
         last = ArmingFailed("no tier works")
         for tier in TIERS:
             if self._refused[tier]:
@@ -259,15 +261,13 @@ class Session:
             spares.tier = tier
             before = self.used()
             try:
-                spares.restock_one()
-                spares.settle()
+                spares.fill(1)
             except ArmingFailed as error:
                 self._refused[tier] = f"no candidate can be armed: {error}"
                 last = error
                 continue
             self._context_bytes = max(self.used() - before, 0)
-            spares.restock()
-            spares.settle()
+            spares.fill()
             return spares
         raise last
 
@@ -393,5 +393,4 @@ class Session:
                     f"{over >> 20} MiB of card memory are still in use {_REST_S:.0f} s after a program"
                 )
             self._family.turn(0.002)
-            assert self._spares is not None
-            self._spares.look()
+            self._restock()

@@ -50,8 +50,8 @@ def render(parts: list[dict[str, Any]]) -> str:
             "# Scaling over cards",
             f"{parts[0]['line']} {parts[0]['programs']} programs for {_PROBLEM} in {_DTYPE}, each judged on three "
             "seeds of every small shape and timed as a sweep does by default (energy apart), taken from one queue "
-            "by an executor a card. The driver makes contexts one at a time, whatever their card: for that the "
-            "cards wait for each other.",
+            "by an executor a card. The driver makes contexts one step at a time for all cards of a host: "
+            "executors take turns at them.",
             common.table(columns, rows),
         ]
     )

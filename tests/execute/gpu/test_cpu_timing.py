@@ -15,6 +15,7 @@ from orchestrator.execute.gpu import cpu_timing
 from orchestrator.execute.gpu.cpu_timing import CpuTiming
 from orchestrator.execute.gpu.executor import GpuExecutor
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
+from orchestrator.execute.gpu.turns import cpu_turn
 from orchestrator.execute.sandbox import process
 
 SMALL = {"rows": 40, "cols": 33}
@@ -51,7 +52,7 @@ def test_a_reference_that_fails_is_named() -> None:
 def test_one_at_a_time_on_a_machine() -> None:
     mine, done = timing(), threading.Event()
     waiting = threading.Thread(target=lambda: (mine.finish(), done.set()))
-    with cpu_timing._only_one():
+    with cpu_turn():
         waiting.start()
         assert not done.wait(2.0)
     waiting.join(60)
