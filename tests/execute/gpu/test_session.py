@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ import pytest
 from orchestrator.core.execution import Job
 from orchestrator.core.problems import GpuTests, Problem
 from orchestrator.execute.gpu import session as session_module
-from orchestrator.execute.gpu.follow import Watched
+from orchestrator.execute.gpu.follow import Follower, Watched
 from orchestrator.execute.gpu.measures import throttle_names
 from orchestrator.execute.gpu.nvml import CardWatch, EnergyMeter, Sample
 from orchestrator.execute.gpu.report import measures_of
 from orchestrator.execute.gpu.session import CardQuarantined, Session
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
+from orchestrator.execute.gpu.turns import Turn
 from tasks.gpu.catalog import get
 
 RIGHT = "import torch\n\ndef solve(x, out):\n    torch.softmax(x, -1, out=out)\n"
@@ -178,3 +180,58 @@ def test_memory_that_does_not_come_back_quarantines_the_card(
     finally:
         driver.left = 0
     assert judge(session, problem, RIGHT).found["outcome"] == "passed"
+
+
+@pytest.fixture
+def waiting(session: Session, problem: Problem, monkeypatch: pytest.MonkeyPatch) -> Iterator[Turn]:
+    """Somebody else's turn: of two spares one is armed, one waits, and only following a program tends them."""
+    spares = session._spares
+    assert spares is not None
+    monkeypatch.setattr(spares, "_count", 2)
+    spares.fill()
+    name = "test-" + secrets.token_hex(8)
+    other = Turn(name)
+    assert other.take()
+    monkeypatch.setattr(spares, "_turn", Turn(name))
+    judge(session, problem, RIGHT)
+    spares.settle()
+    assert (spares.armed, spares.arming) == (1, 0)
+    monkeypatch.setattr(session, "_restock", lambda: None)
+    yield other
+    other.leave()
+    # Back to one for the others' tests.
+    while spares.armed:
+        session.family.end(spares.take(), "the test is over")
+
+
+def released(other: Turn, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the other's turn end when the referee asks for this."""
+    before = Follower._on_event
+
+    def on_event(self: Follower, event: str) -> None:
+        before(self, event)
+        if event == at:
+            other.leave()
+
+    monkeypatch.setattr(Follower, "_on_event", on_event)
+
+
+def test_a_spare_arms_while_a_program_is_checked(session: Session, problem: Problem, waiting: Turn) -> None:
+    waiting.leave()
+    watched = judge(session, problem, RIGHT)
+    assert watched.found["rounds"]
+    assert session._spares is not None
+    # The one that waited, and perhaps one for that which was taken. Timing waited until they were armed.
+    assert session._spares.armed >= 1
+    assert session._spares.arming == 0
+
+
+def test_no_spare_arms_while_a_program_is_timed(
+    session: Session, problem: Problem, waiting: Turn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(waiting, "timing", monkeypatch)
+    watched = judge(session, problem, RIGHT)
+    assert watched.found["rounds"]
+    assert not waiting.fds
+    assert session._spares is not None
+    assert (session._spares.armed, session._spares.arming) == (0, 0)
