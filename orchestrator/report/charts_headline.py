@@ -107,7 +107,7 @@ def headline_chart(headline: Headline, number: int = 1) -> Chart:
                     "symbol": SYMBOLS[kind] + ("-open" if one.bound else ""),
                     "line": {"width": 2 if one.bound else 0, "color": colour},
                 },
-                "hovertemplate": f"{name}: %{{y:.0f}} solved for $%{{x:.3g}}<extra></extra>",
+                "hovertemplate": f"{name}: %{{y:.1f}} solved for $%{{x:.3g}}<extra></extra>",
             }
         )
     # The first problems of a suite cost next to nothing; the axis leaves out what nobody could read.
@@ -161,15 +161,22 @@ def _sentence(found: Sequence[Strategy], budget: Budget, synthetic: bool) -> str
     rival = rivals[0] if rivals else real[1]
     planned = max(len(one.bought) for one in found)
     p, shown = real_difference(rival, best, budget.usd, compared=len(real) - 1)
-    after = "the best of the other kind of model" if rivals else "next"
-    text = (
-        f"With {words.dollars(budget.usd)} each, {best.label} solved most: {best.solved(budget.usd):.0f} of "
-        f"{planned} problems; {after}, {rival.label}, solved {rival.solved(budget.usd):.0f}"
-    )
+    most, less = _problems(best.solved(budget.usd)), _problems(rival.solved(budget.usd))
+    if most == less:
+        what = f"{best.label} and {rival.label} solved as many: {most} of {planned} problems"
+    else:
+        after = "the best of the other kind of model" if rivals else "next"
+        what = f"{best.label} solved most: {most} of {planned} problems; {after}, {rival.label}, solved {less}"
+    text = f"With {words.dollars(budget.usd)} each, {what}"
     if synthetic:
         return f"{text}. No model was called, so this answers nothing yet."
     said = "the difference is real" if shown else f"the difference is not shown to be real with n = {planned}"
     return f"{text} ({p_text(p)}): {said}."
+
+
+def _problems(solved: float) -> str:
+    """Problems to a tenth: of several samples a problem only some may pass, and 59.7 of 60 are not all."""
+    return f"{solved:.1f}".removesuffix(".0")
 
 
 def _coloured(found: Sequence[Strategy]) -> list[Strategy]:

@@ -46,6 +46,25 @@ def test_a_small_difference_is_not_called_real() -> None:
     assert "not shown to be real with n = 60" in headline.sentence
 
 
+def test_who_solved_as_many_is_not_said_to_have_solved_most() -> None:
+    (headline,) = made([*rows("a", "sonnet", 50), *rows("b", "opus", 50)])
+    assert "solved as many: 50 of 60 problems (" in headline.sentence
+    assert "most" not in headline.sentence
+    assert "not shown to be real" in headline.sentence
+
+
+def test_nearly_all_is_not_all() -> None:
+    # Of two samples each, one of one problem fails: single shots solve 59.5 problems on average.
+    nearly = [
+        row | {"sample": sample, "verdict": "error" if i == sample == 0 else "passed"}
+        for sample in (0, 1)
+        for i, row in enumerate(rows("a", "sonnet", 60))
+    ]
+    (headline,) = made([*nearly, *rows("b", "opus", 20)])
+    assert "sonnet · single shot solved most: 59.5 of 60 problems" in headline.sentence
+    assert "solved 20 (" in headline.sentence
+
+
 def test_a_rehearsal_answers_nothing() -> None:
     (headline,) = made([*rows("a", "sonnet", 50, synthetic=True), *rows("l", "local", 20, synthetic=True)])
     assert headline.sentence.endswith("No model was called, so this answers nothing yet.")
