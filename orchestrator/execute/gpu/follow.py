@@ -138,7 +138,9 @@ class Follower:
         # Not while calls are timed. And where only the card's sum is known, a context that is made from now on
         # would count as the program's for a while.
         may_arm = not (self._timing or self._quiet or self._before.own is None)
-        self._scene.family.turn(min(_TICK_S, spares.tick_s) if may_arm else _TICK_S)
+        left = self._looked + _TICK_S - time.monotonic()
+        tick = left if left > 0 else _TICK_S
+        self._scene.family.turn(min(tick, spares.tick_s) if may_arm else tick)
         spares.look()
         if may_arm:
             spares.restock()
@@ -185,16 +187,16 @@ class Follower:
 
     def _watch_memory(self) -> None:
         scene, limits = self._scene, self._job.limits
+        now = time.monotonic()
+        if now < self._looked + _TICK_S:
+            return
+        self._looked = now
         resident = process.resident_bytes(self._before.worker)
         if resident is not None and resident > limits.memory_bytes:
             self._child.kill(f"memory: {resident >> 20} MiB of host memory, over {limits.memory_bytes >> 20} MiB")
             return
         if scene.watch is None:
             return
-        now = time.monotonic()
-        if now - self._looked < _TICK_S * 0.9:
-            return
-        self._looked = now
         if self._timing and (not self.samples or now - self.samples[-1].at > _SAMPLE_S):
             self.samples.append(scene.watch.sample())
         taken = self._taken(scene.watch)

@@ -69,7 +69,7 @@ class Session:
 
     @property
     def arming_s(self) -> Sequence[float]:
-        """Seconds from the request to an armed candidate, each."""
+        """Seconds from the word to arm to an armed candidate, each."""
         assert self._spares is not None
         return tuple(armed - begun for begun, armed in self._spares.spans)
 

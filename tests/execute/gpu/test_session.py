@@ -151,6 +151,27 @@ def test_its_inputs_and_outputs_count_toward_the_cap(
     assert watched.killed.startswith("memory: ")
 
 
+def test_the_driver_is_asked_at_the_same_pace_however_much_a_program_says(
+    session: Session, driver: FakeDriver, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    answer = driver.used_by
+
+    def used_by(pid: int) -> int | None:
+        asked.append(time.monotonic())
+        return answer(pid)
+
+    monkeypatch.setattr(driver, "used_by", used_by)
+    chatty = (
+        "import time\nuntil = time.monotonic() + 1\nwhile time.monotonic() < until:\n    print(0, flush=True)\n"
+    )
+    watched = judge(session, problem, chatty + RIGHT)
+    assert watched.found["outcome"] == "passed"
+    looks = [at for at in asked if at - asked[0] < watched.phases["judged"]]
+    # One each 15 ms at most, besides those before and after the program.
+    assert 10 < len(looks) < watched.phases["judged"] / 0.015 + 5
+
+
 def test_without_numbers_by_process_the_whole_card_is_looked_at(
     session: Session, driver: FakeDriver, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
