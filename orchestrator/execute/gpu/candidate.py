@@ -43,6 +43,7 @@ def serve(chan: socket.socket, line: socket.socket, config: dict[str, Any], seal
         seal: takes away the right to start processes; called before the program is loaded, or for Triton, whose
             compiler starts an assembler, before it is timed.
     """
+    _open_driver(config["device"])
     wire.send(chan, {"here": True})
     try:
         _, turn = wire.receive(chan, 1)
@@ -268,6 +269,17 @@ class _Staged:
 
     shared: torch.Tensor
     copy: torch.Tensor
+
+
+def _open_driver(device: str) -> None:
+    """What comes before a context and needs no turn: the driver is opened, and told of torch's kernels.
+
+    No context is made by it. It is a sixth of what a spare takes to be armed (28 of 157 ms on an H200).
+    """
+    import torch
+
+    if device != "cpu":
+        torch.cuda.init()  # type: ignore[no-untyped-call]
 
 
 def _arm(device: str, turn: Sequence[int]) -> Callable[[], None]:

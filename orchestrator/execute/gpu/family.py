@@ -126,6 +126,9 @@ class Family:
             # CuPy settles its cache folder when it is imported: keep it out of files that programs could share.
             "CUPY_CACHE_IN_MEMORY": "1",
             "CUDA_MODULE_LOADING": "LAZY",
+            # Two queues for copies, one a direction, not eight: the driver makes a context in a sixth fewer calls,
+            # and copies take as long as before (scripts/bench/results/nvidia_h200_copies.md).
+            "CUDA_DEVICE_MAX_COPY_CONNECTIONS": "2",
             **environment,
         }
         command = [sys.executable, "-m", "orchestrator.execute.gpu.zygote", str(theirs.fileno())]

@@ -29,7 +29,8 @@ class ArmingFailed(RuntimeError):
 class Spares:
     """Arms candidates ahead of need, never while a program is being timed, and in turn with the host's others.
 
-    A candidate is forked and confined first, which needs no turn; then it waits for the word to make its context.
+    A candidate is forked, confined and opens the driver first, which needs no turn; then it waits for the word to
+    make its context.
     """
 
     def __init__(
