@@ -26,6 +26,8 @@ class Totals:
     """What one scope has spent and promised, in dollars."""
 
     cap: Decimal | None
+    key: str = "budget.usd"
+    """The configuration key of the cap."""
     settled: Decimal = ZERO
     unsettled: Decimal = ZERO
     """Requests that may have been charged and never told: counted at their worst case."""
@@ -95,7 +97,7 @@ class Ledger:
     def totals(self, *, synthetic: bool, cell: str | None = None) -> Totals:
         """The run's totals, or one cell's."""
         books = self._books[synthetic]
-        return books.run if cell is None else books.cells.setdefault(cell, Totals(self._caps[1]))
+        return books.run if cell is None else books.cells.setdefault(cell, self._for_cell())
 
     @property
     def exhausted(self) -> bool:
@@ -178,9 +180,12 @@ class Ledger:
     def _scopes(self, account: AccountRef) -> Iterator[Totals]:
         books = self._books[account.synthetic]
         yield books.run
-        yield books.cells.setdefault(account.cell, Totals(self._caps[1]))
+        yield books.cells.setdefault(account.cell, self._for_cell())
         if self._caps[2] is not None:
-            yield books.trials.setdefault(account.trial, Totals(self._caps[2]))
+            yield books.trials.setdefault(account.trial, Totals(self._caps[2], "budget.trial_usd"))
+
+    def _for_cell(self) -> Totals:
+        return Totals(self._caps[1], "budget.cell_usd")
 
     def _fits(self, account: AccountRef, usd: Decimal) -> bool:
         return all(totals.fits(usd) for totals in self._scopes(account))
@@ -213,11 +218,14 @@ class Ledger:
                 continue
             full = [t for t in self._scopes(waiter.account) if not t.fits(waiter.worst)]
             if any(t.in_flight == 0 for t in full):
-                tightest = min((t.cap for t in full if t.cap is not None and t.in_flight == 0), default=ZERO)
+                tightest = min((t for t in full if t.in_flight == 0), key=lambda t: t.cap or ZERO)
                 self._refused += 1
                 waiter.decided.set_exception(
                     BudgetExhausted(
-                        f"a request that may cost ${waiter.worst:.4f} does not fit a budget of ${tightest}"
+                        f"a request that may cost ${waiter.worst:.4f} does not fit {tightest.key}={tightest.cap}, "
+                        f"of which ${tightest.committed:.4f} is used up",
+                        tightest.key,
+                        tightest.committed + waiter.worst,
                     )
                 )
                 continue

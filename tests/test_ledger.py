@@ -96,11 +96,13 @@ def test_caps_hold_for_the_cell_and_the_trial_too() -> None:
     async def check() -> None:
         books = ledger("10", cell="1.00", trial="0.50")
         books.settle(await reserve(books, "0.40", account("a", "a1")), Decimal("0.40"))
-        with pytest.raises(BudgetExhausted):
+        with pytest.raises(BudgetExhausted, match=r"does not fit budget\.trial_usd=0\.50, of which") as trial:
             await reserve(books, "0.20", account("a", "a1"))
+        assert (trial.value.key, trial.value.needed) == ("budget.trial_usd", Decimal("0.60"))
         books.settle(await reserve(books, "0.40", account("a", "a2")), Decimal("0.40"))
-        with pytest.raises(BudgetExhausted):
+        with pytest.raises(BudgetExhausted, match=r"does not fit budget\.cell_usd=1\.00, of which") as cell:
             await reserve(books, "0.30", account("a", "a3"))
+        assert (cell.value.key, cell.value.needed) == ("budget.cell_usd", Decimal("1.10"))
         await reserve(books, "0.30", account("b", "b1"))
 
     asyncio.run(check())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 __all__ = ["AccountRef", "BudgetExhausted"]
 
@@ -22,3 +23,14 @@ class BudgetExhausted(Exception):
 
     The step, and every later one that costs as much, becomes ``not_run``; a larger budget resumes it.
     """
+
+    def __init__(self, message: str, key: str = "budget.usd", needed: Decimal = Decimal(0)) -> None:
+        """Name what is too small.
+
+        Args:
+            message: one sentence.
+            key: the configuration key of the budget that is too small.
+            needed: dollars that it would have to be for this one step.
+        """
+        super().__init__(message)
+        self.key, self.needed = key, needed

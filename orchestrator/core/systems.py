@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from orchestrator.core.execution import Feedback, Grade
 from orchestrator.core.extraction import Extraction
 from orchestrator.core.generation import Message, Reply
+from orchestrator.core.money import BudgetExhausted
 from orchestrator.core.problems import PublicProblem
 from orchestrator.core.verdicts import Verdict
 
@@ -34,6 +35,8 @@ class Outcome:
     turns: int
     first_turn_verdict: Verdict | None
     """The first reply's own grade, never shown to the model; None where nothing is repaired."""
+    unpaid: BudgetExhausted | None = None
+    """The budget that ended the turns after a right program was there; None where they ended by themselves."""
 
 
 class Tools(Protocol):
@@ -90,16 +93,27 @@ async def hybrid(tools: Tools) -> Outcome:
 
     The first turn's program is graded too, beside the rest, so that what repair adds can be told; its grade goes
     to nobody. Where programs have a speed, turns go on after the first right one and the fastest is graded.
+
+    Raises:
+        BudgetExhausted: the budget ended before a program passed the feedback tests.
     """
     messages: tuple[Message, ...] = (tools.opening(),)
     chosen = Extraction(None, Verdict.NO_CODE, "no reply held a program")
     rank: tuple[int, float] = (-1, 0.0)
     first: asyncio.Task[Verdict] | None = None
+    unpaid: BudgetExhausted | None = None
     turn, chosen_turn = 0, 1
     try:
         while turn < tools.turns:
+            try:
+                reply = await tools.generate(messages, turn + 1)
+            except BudgetExhausted as error:
+                # What is right already would only have got faster. What is not might have been repaired: no result.
+                if rank[0] < 1:
+                    raise
+                unpaid = error
+                break
             turn += 1
-            reply = await tools.generate(messages, turn)
             candidate = tools.extract(reply)
             if first is None:
                 chosen = candidate
@@ -123,7 +137,7 @@ async def hybrid(tools: Tools) -> Outcome:
     finally:
         if first is not None and not first.done():
             first.cancel()
-    return Outcome(verdict, chosen.program, chosen.reason, turn, first_verdict)
+    return Outcome(verdict, chosen.program, chosen.reason, turn, first_verdict, unpaid)
 
 
 async def _grade(tools: Tools, candidate: Extraction, turn: int) -> Verdict:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Final
 
 from rich.console import Console
@@ -56,21 +60,41 @@ TRACKED_STATUS: Final = {DONE: "FINISHED", FAILED: "FAILED", BUDGET: "FINISHED",
 """As MLflow knows it. A budget that ends a sweep does what it was set for; the tag ``status`` names it."""
 
 
+_NOTHING: Final[Mapping[str, Decimal]] = MappingProxyType({})
+
+
 def exit_code(scheduler: Scheduler | None, *, interrupted: bool) -> int:
     """What the command returns, as things stand."""
     if scheduler is not None and scheduler.failure is not None:
         return FAILED
     if interrupted:
         return INTERRUPTED
-    if scheduler is not None and scheduler.budget_refusals:
+    if scheduler is not None and (scheduler.budget_refusals or scheduler.budget_cuts):
         return BUDGET
     return DONE
 
 
-def how_to_resume(plan: Plan, code: int) -> str:
-    """The line that goes on where a run stopped."""
-    larger = f" budget.usd={2 * (plan.config.budget.usd or 0.0):g}" if code == BUDGET else ""
+def how_to_resume(plan: Plan, needed: Mapping[str, Decimal] = _NOTHING) -> str:
+    """The line that goes on where a run stopped.
+
+    Args:
+        plan: what was run.
+        needed: configuration keys of the budgets that were too small, and dollars that one more step needed.
+    """
+    caps = {f"budget.{name}": cap or 0.0 for name, cap in asdict(plan.config.budget).items()}
+    larger = "".join(f" {key}={2 * max(caps[key], float(least)):.6g}" for key, least in sorted(needed.items()))
     return f"to go on: python -m orchestrator resume={shown(plan.run_dir)}{larger}"
+
+
+def _used_up(scheduler: Scheduler | None) -> str:
+    refused, cut = (scheduler.budget_refusals, scheduler.budget_cuts) if scheduler is not None else (0, 0)
+    left = [f"{_trials(refused)} not run"] * bool(refused)
+    left += [f"{_trials(cut, 'solved ')} not taken further"] * bool(cut)
+    return f"the budget is used up: {' and '.join(left)}; a larger one goes on where this stopped:"
+
+
+def _trials(count: int, kind: str = "") -> str:
+    return f"1 {kind}trial was" if count == 1 else f"{count} {kind}trials were"
 
 
 def say_failure(console: Console, failure: BaseException) -> None:
@@ -91,13 +115,10 @@ def closing_words(console: Console, plan: Plan, scheduler: Scheduler | None, tra
             raise failure
         say_failure(console, failure)
     if code == BUDGET:
-        refused = scheduler.budget_refusals if scheduler is not None else 0
-        console.print(
-            f"the budget is used up: {refused} trials were not run; a larger one goes on where this stopped:",
-            highlight=False,
-        )
+        console.print(_used_up(scheduler), highlight=False, soft_wrap=True)
     if code != DONE:
-        console.print(how_to_resume(plan, code), highlight=False, markup=False, soft_wrap=True)
+        needed = scheduler.budgets_needed if scheduler is not None and code == BUDGET else _NOTHING
+        console.print(how_to_resume(plan, needed), highlight=False, markup=False, soft_wrap=True)
     if tracking.failure is not None:
         console.print(tracking.failure, style="yellow", highlight=False, markup=False, soft_wrap=True)
     console.print(f"report: {shown(plan.run_dir / 'report.html')}", highlight=False, soft_wrap=True)

@@ -117,7 +117,7 @@ class _Run:
             except asyncio.CancelledError:
                 if not self.interrupts:
                     raise
-                line = how_to_resume(self.plan, INTERRUPTED)
+                line = how_to_resume(self.plan)
                 self.console.print(line, highlight=False, markup=False, soft_wrap=True)
                 return INTERRUPTED
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from orchestrator.core.money import BudgetExhausted
@@ -60,6 +61,11 @@ class Scheduler:
         self.failure: BaseException | None = None
         """What ended the sweep before its time, other than the user."""
         self.budget_refusals = 0
+        """Trials that were not run for want of money."""
+        self.budget_cuts = 0
+        """Trials that were graded, but would have gone on with more money."""
+        self.budgets_needed: dict[str, Decimal] = {}
+        """Configuration key of a budget that was too small, to the dollars that one more step needed of it."""
         self.started: float | None = None
         """Monotonic time of the first trial's start."""
 
@@ -117,6 +123,9 @@ class Scheduler:
         try:
             outcome = await self._system(assignment)(tools)
             await tools.choose_by_public_tests(outcome)
+            if outcome.unpaid is not None:
+                self.budget_cuts += 1
+                self._too_small(outcome.unpaid)
         except (Stopped, GenerationStopped):
             return
         except (FatalApiError, JournalError, PoolBroken) as error:
@@ -124,10 +133,14 @@ class Scheduler:
             return
         except BudgetExhausted as error:
             self.budget_refusals += 1
+            self._too_small(error)
             outcome = self._without_program(tools, Verdict.NOT_RUN, str(error))
         except (GenerationFailed, StepFailed) as error:
             outcome = self._without_program(tools, Verdict.INFRASTRUCTURE, str(error))
         self._finished(tools.row(outcome, started), tools.steps)
+
+    def _too_small(self, error: BudgetExhausted) -> None:
+        self.budgets_needed[error.key] = max(error.needed, self.budgets_needed.get(error.key, error.needed))
 
     @staticmethod
     def _without_program(tools: TrialTools, verdict: Verdict, reason: str) -> Outcome:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from orchestrator.core.execution import ExampleOutcome, Feedback, Grade
 from orchestrator.core.extraction import Extraction
 from orchestrator.core.feedback import feedback_text
 from orchestrator.core.generation import Message, Reply, Usage
+from orchestrator.core.money import BudgetExhausted
 from orchestrator.core.problems import PublicProblem
 from orchestrator.core.systems import SYSTEMS, Outcome
 from orchestrator.core.verdicts import Verdict
@@ -20,8 +23,15 @@ class Script:
     problem = PublicProblem("p/0", "p", "prompt", "f")
 
     def __init__(
-        self, replies: Sequence[str], feedback: dict[str, Feedback], grades: dict[str, Verdict], turns: int = 3
+        self,
+        replies: Sequence[str],
+        feedback: dict[str, Feedback],
+        grades: dict[str, Verdict],
+        turns: int = 3,
+        paid: int = 99,
     ) -> None:
+        """``paid``: how many replies the budget is for."""
+        self._paid = paid
         self.turns = turns
         self._replies = iter(replies)
         self._feedback = feedback
@@ -37,6 +47,8 @@ class Script:
         return Message("user", feedback_text(feedback))
 
     async def generate(self, messages: tuple[Message, ...], turn: int) -> Reply:
+        if turn > self._paid:
+            raise BudgetExhausted("no room", "budget.trial_usd")
         self.asked.append(messages)
         assert turn == len(self.asked)
         return Reply(next(self._replies), "end_turn", Usage(), "m", "r", 0.0, True)
@@ -139,3 +151,21 @@ def test_hybrid_goes_on_where_programs_have_a_speed_and_keeps_the_fastest_right_
     outcome = play("hybrid", script)
     assert (outcome.program, outcome.turns) == ("code b", 4)
     assert sorted(script.graded) == ["code a", "code b"]
+
+
+def test_a_budget_that_ends_after_a_right_program_leaves_the_fastest_to_be_graded() -> None:
+    told = {
+        "code a": Feedback(Verdict.PASSED, "", score=1.5),
+        "code b": Feedback(Verdict.PASSED, "", score=1.2),
+    }
+    script = Script(["code a", "code b", "code c"], told, {}, turns=3, paid=2)
+    outcome = play("hybrid", script)
+    assert (outcome.verdict, outcome.program, outcome.turns) == (Verdict.PASSED, "code a", 2)
+    assert outcome.unpaid is not None
+    assert outcome.unpaid.key == "budget.trial_usd"
+
+
+def test_a_budget_that_ends_before_any_program_is_right_is_no_result() -> None:
+    script = Script(["code a", "code b"], {"code a": WRONG}, {"code a": Verdict.WRONG_ANSWER}, paid=1)
+    with pytest.raises(BudgetExhausted):
+        play("hybrid", script)

