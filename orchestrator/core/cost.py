@@ -30,7 +30,6 @@ __all__ = [
 
 HOURS_PER_YEAR = 8766.0
 """365.25 days."""
-JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class CellCost:
     api_usd: float | None
     execution_usd: float | None
     energy_usd: float | None
-    """Measured joules at the tariff; part of an owned hour, not added to it."""
+    """The energy in the hours that were leased, where the card is owned; part of ``execution_usd``."""
     total: float | None
     per_problem: float | None
     """``total`` over graded trials."""
@@ -118,16 +117,16 @@ def hourly_rates(hardware: Mapping[str, Any], rates: Mapping[str, Any]) -> Hourl
     return Hourly(name, rented, owned, energy, chosen, mode, f"{name}: {formula}")
 
 
-def cell_cost(cell: CellSummary, hourly: Hourly | None, usd_per_kwh: float | None = None) -> CellCost:
+def cell_cost(cell: CellSummary, hourly: Hourly | None) -> CellCost:
     """What a cell cost, API and execution together. Without a known rate the execution part is None."""
-    execution = None
+    execution = energy = None
     if hourly is not None and hourly.chosen is not None and cell.lease_s is not None:
         execution = cell.lease_s / 3600 * hourly.chosen
+        if hourly.mode == "owned" and hourly.energy is not None:
+            energy = cell.lease_s / 3600 * hourly.energy
     # A system that calls no model buys no replies; that is a known zero and not a missing price.
     api = 0.0 if cell.model is None and cell.api_usd is None else cell.api_usd
     total = None if api is None or execution is None else api + execution
-    joules = cell.gpu.joules if cell.gpu is not None else None
-    energy = joules / JOULES_PER_KWH * usd_per_kwh if joules is not None and usd_per_kwh is not None else None
     if total is None:
         missing = [
             name for name, part in (("the API price", api), ("the hardware's price", execution)) if part is None

@@ -44,7 +44,8 @@ class GpuMeasures:
     peak_memory_bytes: int | None = None
     """Card memory that the program took at most, beside its context, with its inputs and outputs."""
     joules: float | None = None
-    """Energy of a window of calls back to back (2 s or more), idle power subtracted."""
+    """Energy of a window of calls back to back (2 s or more), idle power subtracted; None where its calls took much
+    less than the timed ones, which had fresh inputs each."""
     joules_per_call: float | None = None
     """The same over the number of calls in the window."""
     shape: str = ""
@@ -57,7 +58,7 @@ class GpuMeasures:
     power_w: float | None = None
     throttle: str = ""
     claimed_time_s: float | None = None
-    """What the candidate's own events say: shown and cross-checked, never scored."""
+    """What the candidate's own events say: kept beside our time, never scored."""
 
     @property
     def speedup(self) -> float | None:

@@ -39,8 +39,11 @@ class GpuSummary:
     """Largest over the cell, on the card."""
     peak_memory_bytes_median: float | None
     joules: float | None
-    """Sum over the programs whose energy was measured; None where none was."""
+    """Sum of the windows over the programs whose energy was measured; None where none was. All windows are equally
+    long, so that it says what measuring took and not what a program takes."""
     joules_measured: int
+    joules_per_call_median: float | None
+    """Over correct programs whose energy was measured."""
     compile_s_median: float | None
     comparisons: dict[str, int]
     """``faster``, ``same``, ``slower``, ``ambiguous`` to how many correct programs."""
@@ -79,6 +82,7 @@ def summarise_gpu(groups: Mapping[str, Sequence[Row]], graded: Sequence[Row], se
         peak_memory_bytes_median=median(values_of(graded, "gpu_peak_memory_bytes")),
         joules=math.fsum(energies) if energies else None,
         joules_measured=len(energies),
+        joules_per_call_median=median(values_of(right, "joules_per_call")),
         compile_s_median=median(values_of(graded, "compile_s")),
         comparisons=dict(Counter(str(row["comparison"]) for row in right if row.get("comparison"))),
     )

@@ -321,6 +321,7 @@ def _gpu_columns(execution: Execution | None) -> dict[str, Any]:
         "compile_s": gpu.compile_s,
         "gpu_peak_memory_bytes": gpu.peak_memory_bytes,
         "joules": gpu.joules,
+        "joules_per_call": gpu.joules_per_call,
         "gpu_uuid": gpu.uuid or None,
         "gpu_rounds": gpu.rounds,
         "gpu_dropped_rounds": gpu.dropped_rounds,

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.core.benefit import benefit_table
 from orchestrator.core.cost import assumptions, break_even, break_even_calls, cell_cost, hourly_rates
 from orchestrator.core.findings import Evidence, findings, is_claude
-from orchestrator.core.rows import Row, by_cell, number
+from orchestrator.core.rows import Row, by_cell
 from orchestrator.core.statistics import median
 from orchestrator.core.summary import CellSummary, Summary
 from orchestrator.report import words
@@ -167,10 +167,7 @@ def cost_section(run: Run, summary: Summary) -> Html:
     """Total, per problem and per solved problem, formulas, break-even, and every assumption."""
     rates = run.rates
     hourly = {name: hourly_rates(card, rates) for name, card in run.hardware.items()}
-    costs = [
-        (cell, cell_cost(cell, hourly.get(cell.hardware or ""), number(rates.get("usd_per_kwh"))))
-        for cell in summary.cells
-    ]
+    costs = [(cell, cell_cost(cell, hourly.get(cell.hardware or ""))) for cell in summary.cells]
     rows = [[_who(cell), *_money(cell)] for cell in summary.cells]
     parts = [
         tag("h3", "API dollars"),
@@ -205,7 +202,7 @@ def gpu_table(run: Run, summary: Summary) -> Html | None:
     on_card = any(gpu.on_card for _, gpu in cells)
     headings = ["system", "correct", *[f"fast_{p}" for p in fast], "speedup", "failures as 0"]
     headings += ["against CPU" if on_card else "against NumPy", "against the reference", "roofline", "compile"]
-    headings += ["card memory", "energy", "pays back after"] if on_card else []
+    headings += ["card memory", "energy per call", "pays back after"] if on_card else []
     rows = []
     grouped = by_cell(run.rows)
     for cell, gpu in cells:
@@ -226,7 +223,7 @@ def gpu_table(run: Run, summary: Summary) -> Html | None:
         if on_card:
             rows[-1] += [
                 words.size(gpu.peak_memory_bytes),
-                "not measured" if gpu.joules is None else f"{gpu.joules:,.0f} J",
+                words.joules(gpu.joules_per_call_median),
                 _pay_back(run, cell, grouped.get(cell.id, ())),
             ]
     notes = (

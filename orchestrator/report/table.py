@@ -113,7 +113,7 @@ def _gpu(summary: Summary) -> list[Table]:
         ("GPU reference", "failures as 0", "CPU reference") if on_card else ("reference", "failures as 0", "NumPy")
     )
     title = "Speed on the card, against the" if on_card else "Speed on this CPU (no card was there), against the"
-    speeds = _table(title, *against, "roofline", *(["energy"] if on_card else []))
+    speeds = _table(title, *against, "roofline", *(["per call"] if on_card else []))
     for cell in summary.cells:
         gpu = cell.gpu
         if gpu is None:
@@ -125,7 +125,7 @@ def _gpu(summary: Summary) -> list[Table]:
             _times(gpu.speedup_failures_zero),
             _times(gpu.cpu_speedup),
             words.percent(gpu.roofline_share_median),
-            *(["not measured" if gpu.joules is None else f"{gpu.joules:,.0f} J"] if on_card else []),
+            *([words.joules(gpu.joules_per_call_median)] if on_card else []),
         )
     return [shares, speeds]
 

@@ -82,6 +82,16 @@ def size(value: float | None) -> str:
     return f"{value:.0f} B"
 
 
+def joules(value: float | None) -> str:
+    """Three digits with the unit that reads best: ``36.2 mJ``; what has no value was not measured."""
+    if value is None:
+        return "not measured"
+    for unit, scale in (("J", 1.0), ("mJ", 1e-3)):
+        if value >= scale:
+            return f"{value / scale:,.3g} {unit}" if value < 1000 else f"{value:,.0f} J"
+    return f"{value * 1e6:.3g} uJ"
+
+
 def dollars(value: float | None) -> str:
     """Enough digits to tell small sums apart; unknown is ``n/a`` and never 0."""
     if value is None:

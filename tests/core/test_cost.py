@@ -70,11 +70,12 @@ def test_power_unknown_leaves_the_owned_price_unknown() -> None:
 
 def test_cell_cost_adds_up_and_charges_failures() -> None:
     found = summarise(rows("c", 3, 1, model="m", api_usd=0.5, lease_s=90.0), [])
-    cost = cell_cost(found.cells[0], hourly_rates(CARD, RATES), 0.2)
+    cost = cell_cost(found.cells[0], hourly_rates(CARD, RATES))
     assert cost.execution_usd == pytest.approx(360 / 3600 * 0.36)
     assert cost.total == pytest.approx(2.036)
     assert cost.per_problem == pytest.approx(2.036 / 4)
     assert cost.per_solved == pytest.approx(2.036 / 3)
+    # Rented: whoever lets it pays for what it draws.
     assert cost.energy_usd is None
     assert "3 passed" in cost.formula
 
@@ -92,9 +93,13 @@ def test_a_system_without_a_model_buys_no_replies() -> None:
     assert (cost.api_usd, cost.total) == (0.0, pytest.approx(0.36))
 
 
-def test_measured_energy() -> None:
-    found = summarise(rows("c", 2, 0, model="m", lease_s=1.0, gpu_time_s=1.0, joules=1.8e6), [])
-    assert cell_cost(found.cells[0], None, 0.2).energy_usd == pytest.approx(0.2)
+def test_of_an_owned_hour_energy_is_a_part() -> None:
+    found = summarise(rows("c", 2, 0, model="m", api_usd=0.0, lease_s=1800.0), [])
+    owned = hourly_rates(CARD, {**RATES, "mode": "owned"})
+    assert owned.energy is not None
+    cost = cell_cost(found.cells[0], owned)
+    assert cost.energy_usd == pytest.approx(owned.energy)
+    assert cost.execution_usd == pytest.approx(owned.owned)
 
 
 def test_break_even_by_hand() -> None:

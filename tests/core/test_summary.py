@@ -200,7 +200,17 @@ def test_gpu_measures() -> None:
     assert gpu.speedup_failures_zero == pytest.approx(2.5 / 4)
     assert gpu.cpu_speedup == pytest.approx(10.0)
     assert gpu.comparisons == {"faster": 1, "slower": 1}
-    assert (gpu.joules, gpu.joules_measured) == (None, 0)
+    assert (gpu.joules, gpu.joules_measured, gpu.joules_per_call_median) == (None, 0, None)
+
+
+def test_energy_per_call_is_of_the_right_programs() -> None:
+    rows = [
+        row(n, verdict, gpu_time_s=1.0, joules=800.0, joules_per_call=each)
+        for n, (verdict, each) in enumerate([("passed", 2.0), ("passed", 4.0), ("wrong_answer", 0.1)])
+    ]
+    gpu = only(rows).gpu
+    assert gpu is not None
+    assert (gpu.joules_per_call_median, gpu.joules) == (3.0, 2400.0)
 
 
 def test_an_unmeasured_speed_is_neither_a_failure_nor_a_speed() -> None:

@@ -380,6 +380,7 @@ class _Maker:
             "compile_s": 0.2 + rest.random(),
             "gpu_peak_memory_bytes": int(1e9 * (1 + rest.random())) if self.on_card else None,
             "joules": 5 + rest.random() if self.on_card else None,
+            "joules_per_call": 0.3 + rest.random() if self.on_card else None,
             "dtype": "fp32",
             "least_bytes": 400_000_000,
             "operations": int(400_000_000 * 10 ** rest.uniform(-1, 2)),

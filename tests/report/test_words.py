@@ -57,3 +57,19 @@ def test_clean_shows_what_would_act() -> None:
     assert words.clean("a\x1b[31mb\x07\x7f\r") == "a␛[31mb␇␡␍"
     assert words.clean("x\u202ey\u200bz\u2028") == "x\\u202ey\\u200bz\\u2028"
     assert words.clean("tab\tline\nüñ 漢字") == "tab\tline\nüñ 漢字"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "not measured"),
+        (0.0, "0 uJ"),
+        (2.4142, "2.41 J"),
+        (0.03624, "36.2 mJ"),
+        (4.5e-6, "4.5 uJ"),
+        (12345.6, "12,346 J"),
+        (999.0, "999 J"),
+    ],
+)
+def test_joules(value: float | None, text: str) -> None:
+    assert words.joules(value) == text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.gpu import HOST_MEMORY, GpuMeasures
 from orchestrator.execute.gpu.follow import Watched
@@ -12,6 +12,9 @@ from orchestrator.execute.gpu.measures import Quiet, Round, drop_throttled, roof
 from orchestrator.execute.gpu.nvml import CardWatch
 
 __all__ = ["measures_of"]
+
+_SHORTEST: Final = 0.75
+"""Share of its time that a call of the energy window takes at least: it may find inputs in the cache."""
 
 
 def measures_of(
@@ -50,7 +53,7 @@ def measures_of(
     peak = None
     if watched.peak_device is not None:
         peak = max(watched.peak_device, 0) + int(found.get("footprint", 0))
-    burst = found.get("burst")
+    joules, calls = _energy(watched, timing.candidate.value if timing else None)
     return GpuMeasures(
         name=watch.name if watch is not None else HOST_MEMORY,
         uuid=watch.uuid if watch is not None else "",
@@ -68,8 +71,8 @@ def measures_of(
         peak_operations_per_s=ceilings.get("flops_per_s"),
         compile_s=found.get("compile_s"),
         peak_memory_bytes=peak,
-        joules=watched.joules,
-        joules_per_call=watched.joules / burst["calls"] if watched.joules is not None and burst else None,
+        joules=joules,
+        joules_per_call=joules / calls if joules is not None else None,
         shape=", ".join(f"{k}={v}" for k, v in found.get("shape", {}).items()),
         rounds=len(kept) if timing else 0,
         dropped_rounds=dropped if timing else 0,
@@ -79,6 +82,18 @@ def measures_of(
         throttle=throttled,
         claimed_time_s=found.get("claimed_s"),
     )
+
+
+def _energy(watched: Watched, time_s: float | None) -> tuple[float | None, int]:
+    """Joules of the window and the calls in it; None without one, or where its calls were not like the timed ones.
+
+    Timed calls have fresh inputs each; those of the window repeat one, which a program may notice and do nothing.
+    """
+    burst = watched.found.get("burst")
+    if watched.joules is None or not burst or not burst["calls"] or time_s is None:
+        return None, 0
+    calls = int(burst["calls"])
+    return (watched.joules if burst["seconds"] / calls >= _SHORTEST * time_s else None), calls
 
 
 def _middle(values: list[int | None]) -> int | None:

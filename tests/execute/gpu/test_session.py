@@ -23,6 +23,20 @@ from orchestrator.execute.gpu.settings import GpuExecutorSettings
 from orchestrator.execute.gpu.turns import Turn
 from tasks.gpu.catalog import get
 
+# Works long for one softmax; with MEMO only when it finds other inputs, or an output that it has not filled.
+LONG = """import torch
+
+MEMO = {memo}
+seen = []
+
+def solve(x, out):
+    key = x.reshape(-1)[:3].tolist()
+    if MEMO and seen == [key] and abs(float(out[0].sum()) - 1.0) < 1e-3:
+        return
+    for _ in range(60):
+        torch.softmax(x, -1, out=out)
+    seen[:] = [key]
+"""
 RIGHT = "import torch\n\ndef solve(x, out):\n    torch.softmax(x, -1, out=out)\n"
 WATTS = 300.0
 CAP = 8 * 10**9
@@ -111,6 +125,18 @@ def test_energy_is_what_is_drawn_over_idle(session: Session, driver: FakeDriver,
     assert measures.joules_per_call is not None
     assert (measures.sm_clock_mhz, measures.temperature_c, measures.power_w) == (1980, 45, WATTS)
     assert measures.peak_memory_bytes == watched.found["footprint"]
+
+
+@pytest.mark.parametrize("memo", [False, True])
+def test_energy_of_calls_that_did_less_than_the_timed_ones_is_not_told(
+    session: Session, driver: FakeDriver, problem: Problem, memo: bool
+) -> None:
+    watched = judge(session, problem, LONG.format(memo=memo))
+    assert watched.found["outcome"] == "passed", watched
+    assert watched.joules is not None
+    measures = measures_of(watched, cast(CardWatch, driver), {}, {})
+    assert measures.time_s is not None
+    assert (measures.joules is None, measures.joules_per_call is None) == (memo, memo)
 
 
 def test_idle_power_is_measured_once() -> None:
