@@ -19,12 +19,13 @@ class GpuMeasures:
     """The card, as the driver names it."""
     uuid: str
     time_s: float | None = None
-    """Seconds of one call: the lower quartile over the rounds, what an empty call costs taken off."""
+    """Seconds of one call: the lower quartile over the rounds, what an empty call costs taken off. Of a program too
+    short for the clock, the shortest time that it can tell; None where its reference is too short as well."""
     time_low_s: float | None = None
     """Lower end of the 95% bootstrap interval of that."""
     time_high_s: float | None = None
     reference_time_s: float | None = None
-    """The GPU reference, interleaved in the same lease."""
+    """The GPU reference, interleaved in the same lease; None where it is shorter than the clock can tell."""
     cpu_reference_time_s: float | None = None
     comparison: str | None = None
     """``faster``, ``same``, ``slower`` or ``ambiguous`` against the GPU reference."""

@@ -51,7 +51,9 @@ class GpuSummary:
 
 def summarise_gpu(groups: Mapping[str, Sequence[Row]], graded: Sequence[Row], seed: int) -> GpuSummary | None:
     """The summary of graded rows (``groups``: the same by problem); None where the suite has no speed."""
-    if not values_of(graded, "gpu_reference_time_s") and not values_of(graded, "gpu_time_s"):
+    if not any(values_of(graded, column) for column in ("gpu_reference_time_s", "gpu_time_s")) and not any(
+        row.get("dtype") for row in graded
+    ):
         return None
     right = [row for row in graded if is_passed(row)]
     correct = rate_over_problems([[is_passed(r) for r in group] for group in groups.values()], seed)

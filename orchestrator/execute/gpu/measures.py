@@ -37,7 +37,8 @@ show it."""
 _SCATTERS: Final = 2.0
 """How many times the share by which a reference was off itself count as no difference."""
 _MOST_MARGIN: Final = 0.25
-"""However much a reference was off itself: that may have been the machine at a bad moment."""
+"""However much a reference was off itself: that may have been the machine at a bad moment. Where the scatter is a
+larger share of the reference's time than this, nothing is called the same."""
 _DISTURBED: Final = 0.05
 """A reference that is slower beside a program than it was without by more than this share, and by more than the
 scatter, has been slowed down by it."""
@@ -105,6 +106,16 @@ class Timing:
     """Half the middle spread of empty calls: nothing shorter can be told from nothing."""
     disturbed: bool = False
     """The reference was slowed down beside this program; its undisturbed time stands here instead."""
+
+    @property
+    def candidate_told(self) -> bool:
+        """Whether the program's time says anything: where only it is too short for the clock, it is a bound."""
+        return self.candidate.value > self.resolution_s or self.reference_told
+
+    @property
+    def reference_told(self) -> bool:
+        """Whether the reference's time is longer than the clock needs."""
+        return self.reference.value > self.resolution_s
 
 
 def drop_throttled(rounds: Sequence[Round], samples: Sequence[Sample]) -> tuple[list[Round], int]:
@@ -209,13 +220,13 @@ def _interval(found: NDArray[np.float64], resolution: float) -> Interval:
 
 
 def _compare(ratio: NDArray[np.float64], margin: float) -> str:
-    """Speedups over the reference, resampled, to a word; ``margin`` is the share within which two are the same."""
+    """Speedups over the reference, resampled, to a word; ``margin``: what differs by less can't be told apart."""
     low, high = (float(x) for x in np.percentile(ratio, [2.5, 97.5]))
     if low > 1 + margin:
         return "faster"
     if high < 1 - margin:
         return "slower"
-    if low > 1 - margin and high < 1 + margin:
+    if low > 1 - margin and high < 1 + margin and margin <= _MOST_MARGIN:
         return "same"
     return "ambiguous"
 

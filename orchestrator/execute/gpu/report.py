@@ -42,9 +42,10 @@ def measures_of(
     if kept and passed:
         timing = time_rounds(kept, quiet, slowed=slowed, scatter=recording.get("scatter") or 0.0)
     share, bound = None, None
-    if timing is not None and ceilings:
+    own = timing.candidate if timing is not None and timing.candidate_told else None
+    if own is not None and ceilings:
         share, bound = roofline(
-            timing.candidate.value,
+            own.value,
             ceilings["bytes"],
             ceilings["flops"],
             ceilings["bytes_per_s"],
@@ -53,14 +54,14 @@ def measures_of(
     peak = None
     if watched.peak_device is not None:
         peak = max(watched.peak_device, 0) + int(found.get("footprint", 0))
-    joules, calls = _energy(watched, timing.candidate.value if timing else None)
+    joules, calls = _energy(watched, own.value if own else None)
     return GpuMeasures(
         name=watch.name if watch is not None else HOST_MEMORY,
         uuid=watch.uuid if watch is not None else "",
-        time_s=timing.candidate.value if timing else None,
-        time_low_s=timing.candidate.low if timing else None,
-        time_high_s=timing.candidate.high if timing else None,
-        reference_time_s=timing.reference.value if timing else None,
+        time_s=own.value if own else None,
+        time_low_s=own.low if own else None,
+        time_high_s=own.high if own else None,
+        reference_time_s=timing.reference.value if timing and timing.reference_told else None,
         cpu_reference_time_s=recording.get("cpu_reference_s"),
         comparison=timing.comparison if timing else None,
         roofline_share=share,

@@ -131,6 +131,24 @@ def test_nothing_is_shorter_than_the_resolution() -> None:
     spread = [Round(float(i), 4e-4 + 1e-6 * (i % 5), 4e-4, 3.9e-4, 0.0) for i in range(20)]
     timing = time_rounds(spread)
     assert timing.candidate.value == timing.resolution_s == pytest.approx(1e-6)
+    # Neither this program nor its reference can be told from an empty call.
+    assert not timing.candidate_told
+    assert not timing.reference_told
+
+
+def test_a_program_too_short_for_the_clock_has_a_bound_beside_a_reference_that_is_not() -> None:
+    spread = [Round(float(i), 4e-4 + 1e-6 * (i % 5), 2e-3, 4e-4, 0.0) for i in range(20)]
+    timing = time_rounds(spread)
+    assert timing.candidate.value == timing.resolution_s
+    assert timing.candidate_told
+    assert timing.reference_told
+    assert timing.comparison == "faster"
+
+
+def test_where_the_scatter_is_most_of_the_time_nothing_is_called_the_same() -> None:
+    assert time_rounds(rounds(1e-3, 1e-3)).comparison == "same"
+    short = [Round(float(i), 4e-4 + 1e-8 * (i % 5), 5e-4, 5e-4, 0.0) for i in range(20)]
+    assert time_rounds(short).comparison == "ambiguous"
 
 
 def test_no_rounds_is_an_error() -> None:

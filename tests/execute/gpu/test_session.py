@@ -115,7 +115,7 @@ def judge(session: Session, problem: Problem, source: str, wall_s: float = 60.0)
 
 
 def test_energy_is_what_is_drawn_over_idle(session: Session, driver: FakeDriver, problem: Problem) -> None:
-    watched = judge(session, problem, RIGHT)
+    watched = judge(session, problem, LONG.format(memo=False))
     assert watched.found["outcome"] == "passed", watched
     assert watched.found["burst"]["calls"] > 0
     # The card draws the same whether anything runs or not: nothing is left when idle is subtracted.
