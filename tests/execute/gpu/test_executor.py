@@ -73,6 +73,17 @@ def test_scoring_tells_nothing_for_the_model(judge: Judge) -> None:
     assert done.output == ""
 
 
+def test_an_oracle_is_told_of_scoring_tests_what_feedback_tells(judge: Judge) -> None:
+    wrong = judge(body("print('seen')", "torch.softmax(x, -1, out=out)", "out[0, 0] = 7.0"), tell=True)
+    assert wrong.verdict is Verdict.WRONG_ANSWER
+    assert wrong.gpu_feedback is not None
+    assert "worst at [0, 0]: got 7," in wrong.gpu_feedback.lines[0]
+    assert wrong.output.startswith("seen")
+    right = judge(RIGHT, tell=True)
+    assert right.gpu_feedback is not None
+    assert "One call takes" in right.gpu_feedback.lines[0]
+
+
 def test_feedback_names_the_worst_mismatch(judge: Judge) -> None:
     done = judge(body("print('seen')", "torch.softmax(x, -1, out=out)", "out[0, 0] = 7.0"), tests="feedback")
     assert done.verdict is Verdict.WRONG_ANSWER
