@@ -92,7 +92,10 @@ class SuiteConfig:
 
 @dataclass
 class PromptConfig:
-    """Group ``prompt``: the texts that frame a problem, hashed into the plan."""
+    """Group ``prompt``: the texts that frame a problem, hashed into the plan.
+
+    ``{processor}`` in any of them is what programs run on: ``card`` or ``CPU``.
+    """
 
     name: str = "???"
     system: str = ""
