@@ -112,6 +112,7 @@ class LimitsConfig:
     """Overrides of a suite's own limits; None keeps the suite's."""
 
     cpu_s: float | None = None
+    """Of programs of the GPU suite only what they use before they are timed."""
     wall_s: float | None = None
     memory_bytes: int | None = None
     output_bytes: int | None = None

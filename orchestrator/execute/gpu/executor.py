@@ -224,7 +224,7 @@ class GpuExecutor:
             lease_s=lease_s,
             node=os.uname().nodename,
             isolation=self.isolation,
-            # What the wall clock stopped may have been held up by the node: it is run again alone, which decides.
+            # What a clock stopped may have been held up by the node: it is run again alone, which decides.
             provisional=finding.verdict is Verdict.TIMEOUT and not job.alone,
             output=watched.output if watched is not None and job.tells else "",
             gpu=measures,

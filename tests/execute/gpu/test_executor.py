@@ -243,6 +243,30 @@ def test_timeout_is_provisional_unless_alone(judge: Judge) -> None:
     assert judge(RIGHT).verdict is Verdict.PASSED
 
 
+BURNS = "import time\nbegan = time.process_time()\nwhile time.process_time() - began < 5:\n    pass\n"
+
+
+def test_processor_time_is_capped(judge: Judge) -> None:
+    done = judge(BURNS + RIGHT, cpu_s=2.0)
+    assert (done.verdict, done.provisional) == (Verdict.TIMEOUT, True)
+    assert done.reason == "timeout (cpu): used more than 2 s of CPU time"
+    assert judge(BURNS + RIGHT, alone=True, cpu_s=2.0).provisional is False
+    # No more than the program's own: waiting is free, and so is what it does while it is timed.
+    assert judge("import time\ntime.sleep(2.5)\n" + RIGHT, cpu_s=2.0).verdict is Verdict.PASSED
+
+
+def test_processor_time_of_timed_calls_is_judged_by_their_speed(judge: Judge) -> None:
+    slow = body(
+        "began = time.process_time()",
+        "while x.shape[1] == 4096 and time.process_time() - began < 0.5: pass",
+        "torch.softmax(x, -1, out=out)",
+    )
+    done = judge(slow, cpu_s=2.0)
+    assert done.verdict is Verdict.PASSED, done.reason
+    assert done.cpu_s is not None
+    assert done.cpu_s > 2.0
+
+
 def test_host_memory_is_capped(judge: Judge) -> None:
     done = judge(body("keep = [torch.ones(1 << 26) for _ in range(64)]"), memory_bytes=2 << 30)
     assert done.verdict is Verdict.OUT_OF_MEMORY
