@@ -108,8 +108,8 @@ _SHARES: Final = (
 _TRACKING_SCHEMES: Final = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks")
 _PLACEHOLDERS: Final = {
     "prompt.system": (),
-    "prompt.first": ("prompt", "entry_point", "dialect", "hardware"),
-    "prompt.repair": ("feedback",),
+    "prompt.first": ("prompt", "entry_point", "dialect", "hardware", "processor"),
+    "prompt.repair": ("feedback", "processor"),
 }
 _TOOLS: Final = ("sanitizer", "ncu")
 SUITE_NEEDS_PATH: Final = ("humaneval_plus", "mbpp", "custom")
@@ -268,7 +268,7 @@ def _check_range(config: Config, keys: tuple[str, ...], wanted: str, good: Calla
 
 def _check_template(key: str, text: str, allowed: tuple[str, ...]) -> None:
     if not allowed:
-        # The system prompt is sent as it is, so braces in it mean nothing.
+        # Nothing but {processor} is filled into the system prompt, so other braces in it mean nothing.
         return
     try:
         names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]

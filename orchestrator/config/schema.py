@@ -92,7 +92,10 @@ class SuiteConfig:
 
 @dataclass
 class PromptConfig:
-    """Group ``prompt``: the texts that frame a problem, hashed into the plan."""
+    """Group ``prompt``: the texts that frame a problem, hashed into the plan.
+
+    ``{processor}`` in any of them is what programs run on: ``card`` or ``CPU``.
+    """
 
     name: str = "???"
     system: str = ""
@@ -109,6 +112,7 @@ class LimitsConfig:
     """Overrides of a suite's own limits; None keeps the suite's."""
 
     cpu_s: float | None = None
+    """Of programs of the GPU suite only what they use before they are timed."""
     wall_s: float | None = None
     memory_bytes: int | None = None
     output_bytes: int | None = None

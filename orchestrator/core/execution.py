@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from orchestrator.core.digests import digest
 from orchestrator.core.gpu import GpuFeedback, GpuMeasures
-from orchestrator.core.problems import FeedbackTests, Limits, Problem, ScoringTests
+from orchestrator.core.problems import FeedbackTests, GpuTests, Limits, Problem, ScoringTests
 from orchestrator.core.verdicts import Verdict
 
 __all__ = ["ExampleOutcome", "Execution", "Executor", "Feedback", "Grade", "Job", "Preparation"]
@@ -25,13 +25,21 @@ class Job:
     limits: Limits
     alone: bool = False
     """Nothing else runs on the node: a rerun whose verdict is final."""
+    tell: bool = False
+    """What was found on scoring tests is told too: for an oracle's feedback, and for nobody else."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether the execution may hold what a model could read. On feedback tests it always may."""
+        return self.tell or self.tests == "feedback"
 
     def key(self, problem: Problem, isolation: str, hardware: str) -> str:
         """The journal key of the verdict (``alone`` is how it was obtained, not what was asked)."""
         tests: FeedbackTests | ScoringTests = problem.scoring if self.tests == "scoring" else problem.feedback
-        return "e-" + digest(
-            self.program, problem.public.entry_point, tests, self.seed, self.limits, isolation, hardware
-        )
+        asked = (self.program, problem.public.entry_point, tests, self.seed, self.limits, isolation, hardware)
+        # Only GPU programs' executions hold more when they are told. Every other key stays what it was.
+        more = self.tell and self.tests == "scoring" and isinstance(tests, GpuTests)
+        return "e-" + digest(*asked, *(("told",) if more else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +77,14 @@ class Execution:
     outcomes: tuple[ExampleOutcome, ...] = ()
     """Feedback tests only."""
     output: str = ""
-    """What the program printed, capped. Feedback tests only."""
+    """What the program printed, capped. Only where the job tells."""
     gpu: GpuMeasures | None = None
     gpu_feedback: GpuFeedback | None = None
-    """Feedback tests only."""
+    """Only where the job tells."""
+
+    def untold(self) -> Execution:
+        """The same without anything that a model could read: a grade."""
+        return replace(self, outcomes=(), output="", gpu_feedback=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +111,7 @@ class Grade:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """All that may go back to a model: what happened on feedback tests."""
+    """All that may go back to a model: what happened on feedback tests (an oracle's: on the scoring tests)."""
 
     verdict: Verdict
     reason: str

@@ -18,7 +18,8 @@ MOST_CHARACTERS: Final = 600
 def feedback_text(feedback: Feedback) -> str:
     """Say in plain words what happened when the program was tried.
 
-    Nothing here can hold a scoring test: :class:`Feedback` is made from feedback tests alone.
+    Nothing here can hold a scoring test, unless an oracle tells: all other :class:`Feedback` is made from feedback
+    tests alone.
     """
     if feedback.verdict is Verdict.NO_CODE:
         return f"No program could be taken from your reply: {feedback.reason}."

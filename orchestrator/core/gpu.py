@@ -78,7 +78,7 @@ class GpuMeasures:
 
 @dataclass(frozen=True, slots=True)
 class GpuFeedback:
-    """Bounded, structured feedback on a GPU program; from feedback inputs only."""
+    """Bounded, structured feedback on a GPU program; from feedback inputs only, unless it is an oracle's."""
 
     phase: str
     """``compile``, ``load``, ``run``, ``check`` or ``time``: where it ended."""

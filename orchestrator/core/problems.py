@@ -36,7 +36,9 @@ class Limits:
     """What one candidate may use. All of it is enforced, so all of it is part of a verdict's key."""
 
     cpu_s: float
-    """L: user + system CPU seconds that are surely allowed; a program is stopped at 2 L."""
+    """L: user + system CPU seconds that are surely allowed; a program is stopped at 2 L.
+
+    A GPU program is stopped at L, and only until it is timed: waiting for a card keeps a processor busy."""
     wall_s: float
     """Backstop on elapsed seconds."""
     memory_bytes: int = 1 << 30

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.core.digests import digest
 from orchestrator.core.execution import Execution, Job, Preparation
-from orchestrator.core.problems import ExampleTests, Limits, Problem
+from orchestrator.core.problems import ExampleTests, GpuTests, Limits, Problem
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.pool import ExecutionPool
 from orchestrator.journal.store import Journal
@@ -110,8 +110,8 @@ class ExecutionService:
         prepared, _ = self._prepared[problem.digest, problem.limits]
         return len(prepared.public.examples)
 
-    def job(self, problem: Problem, program: str, tests: str) -> Job:
-        """The job for a program of a prepared problem."""
+    def job(self, problem: Problem, program: str, tests: str, *, tell: bool = False) -> Job:
+        """The job for a program of a prepared problem; ``tell``: with what an oracle says of scoring tests."""
         _, preparation = self._prepared[problem.digest, problem.limits]
         return Job(
             problem_id=problem.id,
@@ -119,6 +119,7 @@ class ExecutionService:
             tests="scoring" if tests == "scoring" else "feedback",
             seed=self._seed,
             limits=preparation.limits,
+            tell=tell,
         )
 
     async def execute(self, problem: Problem, job: Job, *, priority: int) -> Executed:
@@ -130,19 +131,33 @@ class ExecutionService:
             JournalError: the verdict could not be written.
         """
         problem, preparation = self._prepared[problem.digest, problem.limits]
-        for isolation in sorted(self._pool.isolations):
-            key = job.key(problem, isolation, self._pool.name)
-            known = await self._journal.verdict(key)
-            if known is not None:
-                return Executed(known, key, resumed=True)
+        # An oracle's execution holds the grade too; whoever asks for that alone is told nothing else.
+        holds_more = not job.tells and isinstance(problem.scoring, GpuTests)
+        others = (replace(job, tell=True),) if holds_more else ()
+        for asked in (job, *others):
+            for isolation in sorted(self._pool.isolations):
+                key = asked.key(problem, isolation, self._pool.name)
+                known = await self._journal.verdict(key)
+                if known is not None:
+                    return Executed(known if asked is job else known.untold(), key, resumed=True)
+        for asked in (job, *others):
+            running = self._in_flight.get(asked.key(problem, "", self._pool.name))
+            if running is not None:
+                break
+        else:
+            asked, running = job, self._start(problem, preparation, job, priority)
+        done = await asyncio.shield(running)
+        key = asked.key(problem, done.isolation, self._pool.name)
+        return Executed(done if asked is job else done.untold(), key, resumed=False)
+
+    def _start(
+        self, problem: Problem, preparation: Preparation, job: Job, priority: int
+    ) -> asyncio.Task[Execution]:
         shared = job.key(problem, "", self._pool.name)
-        task = self._in_flight.get(shared)
-        if task is None:
-            task = asyncio.create_task(self._run(problem, preparation, job, priority))
-            self._in_flight[shared] = task
-            task.add_done_callback(lambda done: self._ended(shared, done))
-        execution = await asyncio.shield(task)
-        return Executed(execution, job.key(problem, execution.isolation, self._pool.name), resumed=False)
+        task = asyncio.create_task(self._run(problem, preparation, job, priority))
+        self._in_flight[shared] = task
+        task.add_done_callback(lambda done: self._ended(shared, done))
+        return task
 
     def _ended(self, shared: str, task: asyncio.Task[Execution]) -> None:
         self._in_flight.pop(shared, None)

@@ -57,7 +57,7 @@ def make_record(plan: Plan) -> dict[str, Any]:
             name: text_digest
             for cell in plan.cells
             if cell.generates
-            for name, text_digest in [(cell.config.prompt.name, digest(asdict(cell.config.prompt)))]
+            for name, text_digest in [(cell.prompt.name, digest(asdict(cell.prompt)))]
         },
         "status": "running",
         "isolation": earlier.get("isolation", ""),
@@ -115,7 +115,7 @@ def _purchase(cell: Cell) -> object:
         return cell.id
     model = cell.config.model
     asked = (model.kind, model.id, model.base_url, model.effort, model.thinking, cell.max_tokens)
-    return (asked, digest(asdict(cell.config.prompt)), cell.suite_digest)
+    return (asked, digest(asdict(cell.prompt)), cell.suite_digest)
 
 
 def _prices(plan: Plan) -> list[dict[str, Any]]:

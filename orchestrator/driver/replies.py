@@ -27,7 +27,7 @@ class Prompt:
     repair: str
     cache: bool
     hardware: str
-    """What the card says of itself; empty where programs run on CPUs."""
+    """What the card says of itself, or that there is none; empty for Python problems on CPUs."""
 
     def opening(self, problem: PublicProblem) -> Message:
         """The first user message."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Final
 
-from orchestrator.config.schema import Config, HardwareConfig
 from orchestrator.core.problems import GpuTests, Limits, Problem
 from orchestrator.driver.execution import ExecutionService, LimitOverrides
 from orchestrator.driver.pool import ExecutionPool
@@ -19,6 +19,12 @@ from orchestrator.generate.service import GenerationService
 from orchestrator.plan.model import Cell, Plan
 
 __all__ = ["Work", "assignments", "build_cells", "build_pools", "pool_name", "problems_by_pool"]
+
+# The task itself speaks of a GPU, whatever it runs on.
+_NO_CARD: Final = (
+    "there is none. Your program runs on this machine's CPU with torch, and all tensors are CPU tensors, also "
+    "where it says otherwise above."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ def build_cells(
     works = []
     for cell in plan.cells:
         name = pool_name(cell)
-        prompt = _prompt(cell.config, cards.get(name, ""))
+        prompt = _prompt(cell, cards.get(name, ""))
         runtime = CellRuntime(
             id=cell.id,
             system=cell.system,
@@ -128,18 +134,21 @@ def assignments(works: Sequence[Work]) -> Iterator[Assignment]:
                     yield Assignment(work.runtime, work.problems[index], sample)
 
 
-def _prompt(config: Config, card: str) -> Prompt:
+def _prompt(cell: Cell, card: str) -> Prompt:
+    prompt = cell.prompt
     return Prompt(
-        system=config.prompt.system,
-        first=config.prompt.first,
-        repair=config.prompt.repair,
-        cache=config.prompt.cache,
-        hardware=card or _hardware_line(config.hardware),
+        system=prompt.system,
+        first=prompt.first,
+        repair=prompt.repair,
+        cache=prompt.cache,
+        hardware=card or _hardware_line(cell),
     )
 
 
-def _hardware_line(hardware: HardwareConfig) -> str:
-    return "" if hardware.device == "cpu" else f"an NVIDIA GPU of the class {hardware.name}"
+def _hardware_line(cell: Cell) -> str:
+    if not cell.needs_gpu:
+        return _NO_CARD if cell.suite.name == "gpu" else ""
+    return "" if cell.hardware.device == "cpu" else f"an NVIDIA GPU of the class {cell.hardware.name}"
 
 
 def _replies(

@@ -205,7 +205,7 @@ class Tracking:
     def _traces(self, run: Run, chosen: Sequence[TrialKey]) -> Iterator[Trace]:
         wanted = set(chosen)
         rows = {key: row for row in run.rows if (key := _key(row["cell"], row)) in wanted}
-        prompts = {cell.id: cell.config.prompt.system for cell in self._plan.cells if cell.generates}
+        prompts = {cell.id: cell.prompt.system for cell in self._plan.cells if cell.generates}
         models = {str(cell["id"]): cell.get("model_id") for cell in self._record["cells"]}
         prices = {price["model"]: _rates(price) for price in self._record["prices"]}
         for start in range(0, len(chosen), TRACES_READ):

@@ -78,7 +78,8 @@ class TrialTools:
         self.id = f"{cell.id}/{problem.id}#{sample}"
         self.steps: list[dict[str, Any]] = []
         self.replies: list[Reply] = []
-        self.executions: list[Execution] = []
+        self.executions: dict[str, Execution] = {}
+        """By key: an execution that several steps share is counted once."""
         self._extracted: tuple[Reply, Extraction] | None = None
         self._graded: dict[str, Execution] = {}
         self._public: dict[str, Verdict] = {}
@@ -155,7 +156,7 @@ class TrialTools:
     async def feedback(self, program: str, turn: int) -> Feedback:
         """Run a program on feedback tests (on the scoring tests where the cell is an oracle's)."""
         tests = "scoring" if self._cell.oracle else "feedback"
-        execution, step = await self._execute(program, tests, turn, "feedback")
+        execution, step = await self._execute(program, tests, turn, "feedback", tell=self._cell.oracle)
         if not self._cell.oracle:
             self._public[program] = execution.verdict
         feedback = Feedback(
@@ -196,8 +197,8 @@ class TrialTools:
         graded = self._graded.get(program) if program is not None else None
         reason = outcome.reason if graded is None else graded.reason
         gpu = graded.gpu if graded is not None else None
-        peaks = [e.peak_memory_bytes for e in self.executions if e.peak_memory_bytes is not None]
-        walls = [e.wall_s for e in self.executions if e.wall_s is not None]
+        peaks = [e.peak_memory_bytes for e in self.executions.values() if e.peak_memory_bytes is not None]
+        walls = [e.wall_s for e in self.executions.values() if e.wall_s is not None]
         prices = [reply.usd for reply in self.replies]
         asked = self._cell.replies is not None
         feeds = self._cell.system == "hybrid"
@@ -225,7 +226,7 @@ class TrialTools:
             "cache_write_tokens": sum(r.usage.cache_write_tokens for r in self.replies) if asked else None,
             "api_usd": _total(prices) if asked else 0.0,
             "execute_s": sum(walls) if walls else None,
-            "lease_s": sum(e.lease_s for e in self.executions),
+            "lease_s": sum(e.lease_s for e in self.executions.values()),
             "node": graded.node if graded is not None else None,
             "gpu": gpu.name if gpu is not None and gpu.name != HOST_MEMORY else None,
             "isolation": graded.isolation if graded is not None else None,
@@ -236,10 +237,12 @@ class TrialTools:
             **_gpu_columns(graded),
         }
 
-    async def _execute(self, program: str, tests: str, turn: int, kind: str) -> tuple[Execution, dict[str, Any]]:
+    async def _execute(
+        self, program: str, tests: str, turn: int, kind: str, *, tell: bool = False
+    ) -> tuple[Execution, dict[str, Any]]:
         """Run a program; returns the execution and its record."""
         service = self._cell.executions
-        job = service.job(self._problem, program, tests)
+        job = service.job(self._problem, program, tests, tell=tell)
         started = time.time()
         with self._cell.doing("executing"):
             done = await service.execute(self._problem, job, priority=-turn)
@@ -262,8 +265,7 @@ class TrialTools:
         )
         if execution.verdict not in GRADED:
             raise StepFailed(execution.reason)
-        if not any(execution is known for known in self.executions):
-            self.executions.append(execution)
+        self.executions[done.key] = execution
         return execution, step
 
     def _record(self, turn: int, kind: str, key: str, started: float, **columns: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def first_requests(cell: Cell, plan: Plan) -> Iterator[tuple[Problem, int, Gener
         return
     # Who answers is part of what is bought: a rehearsal's answers differ with its settings.
     who = digest(asdict(cell.config.rehearsal)) if cell.synthetic else ""
-    prompt = cell.config.prompt
+    prompt = cell.prompt
     for problem, count in zip(plan.problems(cell), cell.sample_counts, strict=True):
         values: dict[str, Any] = {
             "prompt": problem.public.prompt.rstrip("\n"),

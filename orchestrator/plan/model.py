@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from orchestrator.config.schema import Config, HardwareConfig, ModelConfig, SuiteConfig
+from orchestrator.config.schema import Config, HardwareConfig, ModelConfig, PromptConfig, SuiteConfig
 from orchestrator.core.digests import digest
 from orchestrator.core.problems import Problem, Suite
 
 __all__ = ["Cell", "Plan"]
+
+_PROCESSOR: Final = re.compile(r"(?<!\{)\{processor\}(?!\})")
+"""Doubled braces are meant as they are."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,13 @@ class Cell:
         device = self.config.execute.device
         return device == "gpu" or (device == "auto" and "gpu" in (self.suite.name, self.hardware.device))
 
+    @cached_property
+    def prompt(self) -> PromptConfig:
+        """The texts that frame a problem, in the words for what programs run on."""
+        word, prompt = "card" if self.needs_gpu else "CPU", self.config.prompt
+        system, first, repair = (_PROCESSOR.sub(word, t) for t in (prompt.system, prompt.first, prompt.repair))
+        return dataclasses.replace(prompt, system=system, first=first, repair=repair)
+
     @property
     def turns(self) -> int:
         """Most generate and execute rounds: 0 where no model is asked, 1 without repair."""
@@ -118,7 +129,7 @@ class Cell:
             if self.answers_digest is not None:
                 model["path"] = self.answers_digest
             work["model"] = {**model, "max_tokens": self.max_tokens}
-            work["prompt"] = dataclasses.asdict(config.prompt)
+            work["prompt"] = dataclasses.asdict(self.prompt)
             if self.synthetic:
                 work["rehearsal"] = dataclasses.asdict(config.rehearsal)
         if self.system == "hybrid":

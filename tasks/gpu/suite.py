@@ -23,7 +23,7 @@ FEEDBACK_SEEDS: Final = (40_009, 50_021)
 
 _MAX_TOKENS: Final = 4096
 _LIMITS: Final = Limits(
-    # Host side only. A candidate spends its processor time on imports of kernels, compilers and launches; what
+    # Host side only, and until the program is timed: imports of kernels, compilers, launches and small calls. What
     # runs on the card is bounded by the wall clock.
     cpu_s=60.0,
     wall_s=305.0,

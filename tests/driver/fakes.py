@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.core.execution import Execution, Job, Preparation
-from orchestrator.core.problems import ExampleTests, Limits, Problem, PublicProblem, PythonTests
+from orchestrator.core.problems import ExampleTests, GpuTests, Limits, Problem, PublicProblem, PythonTests
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.slots import SlotDied
 
@@ -20,6 +20,16 @@ def problem(name: str = "fake/0") -> Problem:
         scoring=PythonTests("", "def check(candidate): assert candidate(1) == 2"),
         feedback=ExampleTests("", ()),
         reference="def f(x):\n    return x + 1\n",
+        limits=LIMITS,
+    )
+
+
+def gpu_problem(name: str = "gpu/fake") -> Problem:
+    return Problem(
+        public=PublicProblem(name, "gpu", "Write it.", "solve", "torch"),
+        scoring=GpuTests("scoring", "fake", "fp32", (1,)),
+        feedback=GpuTests("feedback", "fake", "fp32", (2,)),
+        reference="def solve(x, out):\n    out.copy_(x)\n",
         limits=LIMITS,
     )
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.execution import Execution, Job, Preparation
+from orchestrator.core.gpu import GpuFeedback
 from orchestrator.core.problems import Example, ExampleTests, Problem
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.execution import ExecutionService, InvalidReference, LimitOverrides
 from orchestrator.driver.pool import ExecutionPool
 from orchestrator.journal.store import Journal
 
-from .fakes import Behaviour, FakeSlot, FakeSlots, passed, problem
+from .fakes import Behaviour, FakeSlot, FakeSlots, gpu_problem, passed, problem
 
 
 def scenario(tmp_path: Path, behave: Behaviour, *, prepare: Preparation | None = None) -> tuple[FakeSlots, Journal]:
@@ -107,6 +108,51 @@ def test_a_provisional_scoring_run_is_decided_alone_and_a_feedback_run_is_not_ru
         ("scoring", False),
         ("scoring", True),
     ]
+
+
+def told(slot: FakeSlot, job: Job) -> Execution:
+    lines = GpuFeedback("check", ("worst at [0]",)) if job.tells else None
+    return replace(passed(), gpu_feedback=lines, output="printed" if job.tells else "")
+
+
+def test_what_an_oracle_is_told_answers_a_grade_without_the_telling(tmp_path: Path) -> None:
+    async def check(service: ExecutionService) -> None:
+        wanted = gpu_problem()
+        await service.prepare([wanted])
+        asked = [service.job(wanted, "p", "scoring", tell=tell) for tell in (True, False)]
+        oracle, beside = await asyncio.gather(*(service.execute(wanted, job, priority=0) for job in asked))
+        later = await service.execute(wanted, asked[1], priority=0)
+        assert oracle.execution.gpu_feedback is not None
+        assert oracle.execution.output == "printed"
+        for grade in (beside, later):
+            assert (grade.execution.gpu_feedback, grade.execution.output) == (None, "")
+            assert grade.key == oracle.key
+        assert (beside.resumed, later.resumed) == (False, True)
+
+    assert len(ran(run(tmp_path, told, check))) == 1
+
+
+def test_a_grade_is_never_an_oracles_feedback(tmp_path: Path) -> None:
+    async def check(service: ExecutionService) -> None:
+        wanted = gpu_problem()
+        await service.prepare([wanted])
+        await service.execute(wanted, service.job(wanted, "p", "scoring"), priority=0)
+        oracle = await service.execute(wanted, service.job(wanted, "p", "scoring", tell=True), priority=0)
+        assert oracle.execution.gpu_feedback is not None
+        assert not oracle.resumed
+
+    assert len(ran(run(tmp_path, told, check))) == 2
+
+
+def test_python_problems_have_one_scoring_run_for_grade_and_oracle(tmp_path: Path) -> None:
+    async def check(service: ExecutionService) -> None:
+        wanted = problem()
+        await service.prepare([wanted])
+        first = await service.execute(wanted, service.job(wanted, "p", "scoring"), priority=0)
+        oracle = await service.execute(wanted, service.job(wanted, "p", "scoring", tell=True), priority=0)
+        assert (oracle.key, oracle.resumed) == (first.key, True)
+
+    assert len(ran(run(tmp_path, lambda slot, job: passed(), check))) == 1
 
 
 def test_changed_limits_are_never_an_old_verdict(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ class GpuExecutor:
         measures = None
         if self._watch is not None or watched.found["rounds"]:
             measures = measures_of(watched, self._watch, recording, ceilings)
-        looks = self._look(problem, tests, job, finding) if job.tests == "feedback" and timing else ()
+        looks = self._look(problem, tests, job, finding) if job.tells and timing else ()
         return self._finish(finding, job, watched, measures, time.monotonic() - began, looks=looks)
 
     def _look(self, problem: Problem, tests: GpuTests, job: Job, finding: findings.Finding) -> tuple[str, ...]:
@@ -212,9 +212,8 @@ class GpuExecutor:
         *,
         looks: tuple[str, ...] = (),
     ) -> Execution:
-        feedback = job.tests == "feedback"
         lines = finding.lines
-        if feedback and finding.verdict is Verdict.PASSED and measures is not None:
+        if job.tells and finding.verdict is Verdict.PASSED and measures is not None:
             lines = findings.measured_lines(measures, self._allowed)
         return Execution(
             verdict=finding.verdict,
@@ -225,11 +224,11 @@ class GpuExecutor:
             lease_s=lease_s,
             node=os.uname().nodename,
             isolation=self.isolation,
-            # What the wall clock stopped may have been held up by the node: it is run again alone, which decides.
+            # What a clock stopped may have been held up by the node: it is run again alone, which decides.
             provisional=finding.verdict is Verdict.TIMEOUT and not job.alone,
-            output=watched.output if watched is not None and feedback else "",
+            output=watched.output if watched is not None and job.tells else "",
             gpu=measures,
-            gpu_feedback=GpuFeedback(finding.phase, (*lines, *looks)) if feedback else None,
+            gpu_feedback=GpuFeedback(finding.phase, (*lines, *looks)) if job.tells else None,
         )
 
     def _size(self, tests: GpuTests) -> tuple[dict[str, Any], dict[str, Any] | None]:

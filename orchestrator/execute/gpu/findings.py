@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.core.gpu import GpuMeasures
+from orchestrator.core.gpu import HOST_MEMORY, GpuMeasures
 from orchestrator.core.verdicts import Verdict
 from orchestrator.execute.gpu.family import Ending
 
@@ -131,8 +131,9 @@ def measured_lines(measures: GpuMeasures, memory_bytes: int | None) -> tuple[str
         )
     if measures.roofline_share is not None:
         what = "memory bandwidth" if measures.bound == "memory" else "arithmetic rate"
+        whose = "this machine's" if measures.name == HOST_MEMORY else "the card's"
         lines.append(
-            f"This is {measures.roofline_share:.0%} of what the card's measured {what} allows; "
+            f"This is {measures.roofline_share:.0%} of what {whose} measured {what} allows; "
             f"the task is bound by {measures.bound}."
         )
     if measures.peak_memory_bytes is not None:

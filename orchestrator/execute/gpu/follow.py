@@ -1,4 +1,4 @@
-"""Watching one program from outside: its deadline, its memory, the card's clocks, and the referee's events."""
+"""Watching one program from outside: its clocks, its memory, the card's clocks, and the referee's events."""
 
 from __future__ import annotations
 
@@ -84,6 +84,8 @@ class Before:
     contexts: int
     own: int | None
     worker: int
+    cpu_s: float
+    """What the worker had used of a processor; arming is not the program's."""
 
 
 class Follower:
@@ -130,7 +132,7 @@ class Follower:
             elif now > self._deadline:
                 self._child.kill(f"timeout (wall): not done after {self._job.limits.wall_s:g} s")
             else:
-                self._watch_memory()
+                self._watch_limits()
 
     def _tend(self) -> None:
         """Wait for what happens next, and look after the spares: who could not arm before may be able to now."""
@@ -185,12 +187,18 @@ class Follower:
         if now is not None and idle is not None:
             self.joules = max(now - start - idle * elapsed, 0.0)
 
-    def _watch_memory(self) -> None:
+    def _watch_limits(self) -> None:
         scene, limits = self._scene, self._job.limits
         now = time.monotonic()
         if now < self._looked + _TICK_S:
             return
         self._looked = now
+        # Not once calls are timed: there it spins for orders and for the card, which is no work of its own. Whoever
+        # works in those calls is slow by the clock.
+        used = process.cpu_seconds(self._before.worker) if not self._timing else None
+        if used is not None and used - self._before.cpu_s > limits.cpu_s:
+            self._child.kill(f"timeout (cpu): used more than {limits.cpu_s:g} s of CPU time")
+            return
         resident = process.resident_bytes(self._before.worker)
         if resident is not None and resident > limits.memory_bytes:
             self._child.kill(f"memory: {resident >> 20} MiB of host memory, over {limits.memory_bytes >> 20} MiB")

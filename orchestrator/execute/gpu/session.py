@@ -158,7 +158,7 @@ class Session:
         if own is None and self._watch is not None and self._spares is not None:
             # Only the card's sum is known: a context being made now would be counted as the program's later.
             self._spares.settle()
-        before = Before(self.used(), self._contexts(), own, worker)
+        before = Before(self.used(), self._contexts(), own, worker, process.cpu_seconds(worker) or 0.0)
         began = time.monotonic()
         source = wire.memory_file(job.program.encode("utf-8", "surrogatepass"))
         assert child.line is not None

@@ -51,9 +51,11 @@ def prepared(executor: GpuExecutor, problem: Problem) -> Preparation:
 def judge(executor: GpuExecutor, problem: Problem, prepared: Preparation) -> Judge:
     """Judge a program: ``judge(source, tests="scoring", **limits)``."""
 
-    def run(source: str, tests: str = "scoring", alone: bool = False, **limits: int | float) -> Execution:
+    def run(
+        source: str, tests: str = "scoring", alone: bool = False, tell: bool = False, **limits: int | float
+    ) -> Execution:
         allowed = replace(problem.limits, **limits)  # type: ignore[arg-type]
-        job = Job(problem.id, source, tests, 0, allowed, alone)  # type: ignore[arg-type]
+        job = Job(problem.id, source, tests, 0, allowed, alone, tell)  # type: ignore[arg-type]
         return executor.run(problem, prepared, job)
 
     return run

@@ -73,6 +73,17 @@ def test_scoring_tells_nothing_for_the_model(judge: Judge) -> None:
     assert done.output == ""
 
 
+def test_an_oracle_is_told_of_scoring_tests_what_feedback_tells(judge: Judge) -> None:
+    wrong = judge(body("print('seen')", "torch.softmax(x, -1, out=out)", "out[0, 0] = 7.0"), tell=True)
+    assert wrong.verdict is Verdict.WRONG_ANSWER
+    assert wrong.gpu_feedback is not None
+    assert "worst at [0, 0]: got 7," in wrong.gpu_feedback.lines[0]
+    assert wrong.output.startswith("seen")
+    right = judge(RIGHT, tell=True)
+    assert right.gpu_feedback is not None
+    assert "One call takes" in right.gpu_feedback.lines[0]
+
+
 def test_feedback_names_the_worst_mismatch(judge: Judge) -> None:
     done = judge(body("print('seen')", "torch.softmax(x, -1, out=out)", "out[0, 0] = 7.0"), tests="feedback")
     assert done.verdict is Verdict.WRONG_ANSWER
@@ -230,6 +241,30 @@ def test_timeout_is_provisional_unless_alone(judge: Judge) -> None:
     assert "wall" in first.reason
     assert judge(endless, wall_s=1.0, alone=True).provisional is False
     assert judge(RIGHT).verdict is Verdict.PASSED
+
+
+BURNS = "import time\nbegan = time.process_time()\nwhile time.process_time() - began < 5:\n    pass\n"
+
+
+def test_processor_time_is_capped(judge: Judge) -> None:
+    done = judge(BURNS + RIGHT, cpu_s=2.0)
+    assert (done.verdict, done.provisional) == (Verdict.TIMEOUT, True)
+    assert done.reason == "timeout (cpu): used more than 2 s of CPU time"
+    assert judge(BURNS + RIGHT, alone=True, cpu_s=2.0).provisional is False
+    # No more than the program's own: waiting is free, and so is what it does while it is timed.
+    assert judge("import time\ntime.sleep(2.5)\n" + RIGHT, cpu_s=2.0).verdict is Verdict.PASSED
+
+
+def test_processor_time_of_timed_calls_is_judged_by_their_speed(judge: Judge) -> None:
+    slow = body(
+        "began = time.process_time()",
+        "while x.shape[1] == 4096 and time.process_time() - began < 0.5: pass",
+        "torch.softmax(x, -1, out=out)",
+    )
+    done = judge(slow, cpu_s=2.0)
+    assert done.verdict is Verdict.PASSED, done.reason
+    assert done.cpu_s is not None
+    assert done.cpu_s > 2.0
 
 
 def test_host_memory_is_capped(judge: Judge) -> None:

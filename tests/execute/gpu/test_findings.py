@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.gpu import GpuMeasures
+from orchestrator.core.gpu import HOST_MEMORY, GpuMeasures
 from orchestrator.core.verdicts import Verdict
 from orchestrator.execute.gpu.family import Ending
 from orchestrator.execute.gpu.findings import compiler_errors, conclude, measured_lines
@@ -119,6 +119,21 @@ def test_measured_lines_name_the_bound() -> None:
         compile_s=1.5,
     )
     text = "\n".join(measured_lines(measures, 8 << 30))
-    for part in ("4.000 ms", "0.50 times", "slower", "25%", "memory bandwidth", "3.00 GiB of 8.00 GiB", "1.5 s"):
+    for part in (
+        "4.000 ms",
+        "0.50 times",
+        "slower",
+        "25%",
+        "the card's measured memory bandwidth",
+        "3.00 GiB of 8.00 GiB",
+        "1.5 s",
+    ):
         assert part in text
     assert measured_lines(GpuMeasures("card", "u"), None) == ("Correct.",)
+
+
+def test_without_a_card_no_line_speaks_of_one() -> None:
+    measures = GpuMeasures(HOST_MEMORY, "", time_s=4e-3, roofline_share=0.25, bound="memory")
+    text = "\n".join(measured_lines(measures, None))
+    assert "25% of what this machine's measured memory bandwidth allows" in text
+    assert "card" not in text
