@@ -229,3 +229,18 @@ def test_a_problem_that_no_cell_has_is_refused_with_the_reason() -> None:
         load_plan(["+sweep=gpu", "suite.dtype=fp16", "problems=[gpu/cloth]"])
     with pytest.raises(ConfigError, match="gpu/clth is no problem of gpu; did you mean gpu/cloth"):
         load_plan(["+sweep=gpu", "suite.dtype=fp16", "problems=[gpu/clth]"])
+
+
+@pytest.mark.parametrize("words", [[], ["problems=[gpu/atb]"], ["system=execute_only"]])
+def test_a_dtype_and_dialect_that_no_problem_has_are_named_and_what_is_there(words: list[str]) -> None:
+    pair = ["suite.dtype=bf16", "suite.dialect=cupy"]
+    with pytest.raises(ConfigError) as caught:
+        load_plan(["suite=gpu", *pair, *words])
+    sentence = str(caught.value)
+    assert sentence.startswith(f"suite=gpu: no problem comes in {' with '.join(pair)}; cupy has fp64, fp32, fp16")
+    assert "null" not in sentence
+    # Beside another cell it is a note.
+    plan = load_plan(["suite=gpu", *pair[:1], "axes.dialect=[torch,cupy]", *words])
+    assert any(
+        "gpu/atb" in note and note.endswith("fp64, fp32, fp16 with cupy, not in bf16") for note in plan.notes
+    )
