@@ -129,6 +129,15 @@ def test_answers_that_will_not_do(
         assert fragment in str(caught.value)
 
 
+def test_a_gpu_problem_takes_a_whole_program_and_no_completion(tmp_path: Path) -> None:
+    words = ["suite=gpu", "model=samples", "problems=[gpu/softmax]"]
+    path = answers(tmp_path / "a.jsonl", [{"task_id": "gpu/softmax", "solution": "def solve(): ..."}])
+    assert load_plan([*words, path]).trial_count == 1
+    path = answers(tmp_path / "b.jsonl", [{"task_id": "gpu/softmax", "completion": "    return x"}])
+    with pytest.raises(ConfigError, match=r"model\.path: .*b\.jsonl, line 1: .*take solution or reply"):
+        load_plan([*words, path])
+
+
 def test_answers_that_are_no_json_or_not_there(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"task_id": \n')
     with pytest.raises(ConfigError, match="line 1"):
