@@ -19,6 +19,8 @@ class Demand:
     hardware: str
     gpu: bool
     labels: Mapping[str, str]
+    movable: bool = True
+    """Whether all of its programs could run on a CPU if they were allowed to."""
 
     def fits(self, node: NodeView) -> bool:
         """Whether the node carries the labels that are asked for."""
@@ -140,9 +142,13 @@ def _nothing(demand: Demand, nodes: Sequence[NodeView]) -> str:
         f" labels: {'; '.join(dict.fromkeys(own))}"
     )
     if demand.gpu and gpus == 0:
-        change = "run on a machine with an NVIDIA GPU and its driver, or say execute.device=cpu"
+        # Not execute.device=cpu: the class keeps its labels then, and no node without a card carries them.
+        drop = "" if demand.movable else "leave out every suite.dialect but torch and "
+        change = f"run on a machine with an NVIDIA GPU and its driver, or {drop}say execute.without_gpu=cpu"
     elif any(demand.fits(node) and _count(node, demand.gpu) for node in nodes):
         change = "other classes of this sweep take what there is; run them one after the other, or add nodes"
+    elif not demand.gpu and demand.labels:
+        change = "say hardware=local for CPUs of any node, or start the node with `ray start --labels`"
     else:
         change = "start the node with `ray start --labels`, or choose another hardware="
     return f"{asked}, but {there}; {change}"

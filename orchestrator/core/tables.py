@@ -116,7 +116,7 @@ STEPS: Final[tuple[Column, ...]] = (
     Column("cpu_s", "float64", "execution: user + system CPU seconds of the program"),
     Column("wall_s", "float64", "elapsed seconds of the step"),
     Column("lease_s", "float64", "seconds that the slot was held; generation: from sending to the last byte"),
-    Column("gpu_time_s", "float64", "GPU suite, execution: median seconds of one call of the program"),
+    Column("gpu_time_s", "float64", "GPU suite, execution: seconds of one call, lower quartile over the rounds"),
     Column("speedup", "float64", "GPU suite, execution: time of the GPU reference over this program's"),
     Column("cpu_speedup", "float64", "GPU suite, execution: time of the CPU reference over this program's"),
     Column("node", "string", "execution: node that ran it"),

@@ -34,8 +34,11 @@ class Placement:
 
 def demands_of(cells: Sequence[Cell]) -> tuple[Demand, ...]:
     """What the cells' pools need, one demand a pool."""
+    bound = {pool_name(cell) for cell in cells if _needs_card(cell)}
     found = {
-        pool_name(cell): Demand(pool_name(cell), cell.hardware.name, cell.needs_gpu, dict(cell.hardware.labels))
+        (name := pool_name(cell)): Demand(
+            name, cell.hardware.name, cell.needs_gpu, dict(cell.hardware.labels), movable=name not in bound
+        )
         for cell in cells
     }
     return tuple(found.values())
@@ -54,7 +57,7 @@ def place(plan: Plan, nodes: Sequence[NodeView], *, autoscales: bool = False) ->
         refuse(short)
         return Placement(plan, slots, demands)
     for cell in movable:
-        if cell.suite.name == "gpu" and cell.suite.dialect not in (None, "torch"):
+        if _needs_card(cell):
             raise ClusterError(
                 f"{short[pool_name(cell)]}. execute.without_gpu=cpu cannot help {cell.id}:"
                 f" suite.dialect={cell.suite.dialect} needs a card, only suite.dialect=torch runs without one"
@@ -80,6 +83,10 @@ def card_notes(cells: Sequence[Cell], cards: Sequence[LocalCard]) -> list[str]:
         for card in dict.fromkeys(card.name for card in cards)
         if not card_fits(name, card)
     ]
+
+
+def _needs_card(cell: Cell) -> bool:
+    return cell.suite.name == "gpu" and cell.suite.dialect not in (None, "torch")
 
 
 def _may_move(cell: Cell) -> bool:

@@ -96,7 +96,7 @@ def _survey(plan: Plan, nodes: Sequence[NodeView], console: Console) -> tuple[li
 def wanted_of(plan: Plan, nodes: Sequence[NodeView], here: str) -> dict[str, Wanted]:
     """What each node is asked, by its id: only those that will send requests need a key and a way to the API.
 
-    ``here`` is the driver's node.
+    ``here`` is the driver's node. Tools are asked of every node, and looked for where there is a card.
     """
     near: list[str] = []
     far: list[str] = []
@@ -110,9 +110,14 @@ def wanted_of(plan: Plan, nodes: Sequence[NodeView], here: str) -> dict[str, Wan
         (near if is_loopback(model.base_url) else far).append(model.base_url or ANTHROPIC_URL)
         if model.kind == "anthropic":
             key, key_file = True, model.key_file
+    # Programs of other suites are looked at by no tool, wherever they run.
+    on_card = [cell for cell in plan.cells if cell.needs_gpu and cell.suite.name == "gpu"]
+    tools = tuple(dict.fromkeys(tool for cell in on_card for tool in cell.config.execute.tools))
     sending = {node.id for node in generating_nodes(nodes)}
     wanted = {}
     for node in nodes:
         urls = (far if node.id in sending else []) + (near if node.id == here else [])
-        wanted[node.id] = Wanted(urls=tuple(dict.fromkeys(urls)), key=key and node.id in sending, key_file=key_file)
+        wanted[node.id] = Wanted(
+            urls=tuple(dict.fromkeys(urls)), key=key and node.id in sending, key_file=key_file, tools=tools
+        )
     return wanted

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator.core.cost import hourly_rates
 from orchestrator.core.summary import Summary
 from orchestrator.core.uris import without_password
 from orchestrator.journal.store import Journal
@@ -56,6 +57,7 @@ class Tracking:
         self._watcher: asyncio.Task[None] | None = None
         self._progress: Progress | None = None
         self._record: Mapping[str, Any] = {}
+        self._on_gpu: frozenset[str] = frozenset()
         self.failure: str | None = None
         """One sentence when something could not be written."""
         self._ending = False
@@ -91,11 +93,15 @@ class Tracking:
             return f"waiting for the tracking server, at most {AT_END_S / 60:.0f} minutes ({left})"
         return f"waiting for the tracking server ({left})" if tracker.away else f"writing to MLflow ({left})"
 
-    async def open(self, journal: Journal, record: Mapping[str, Any]) -> None:
-        """Create the runs, or take up those of the sweep that is resumed."""
+    async def open(self, journal: Journal, record: Mapping[str, Any], placed: Plan) -> None:
+        """Create the runs, or take up those of the sweep that is resumed.
+
+        ``placed`` is the plan with its cells where they run: where no GPU is, some may have moved to the CPU.
+        """
         if not self.enabled:
             return
         self._record = record
+        self._on_gpu = frozenset(cell.id for cell in placed.cells if cell.needs_gpu)
         loop = asyncio.get_running_loop()
         known = await journal.meta(RUNS_KEY)
         name = self._config.experiment or str(record["sweep"])
@@ -130,8 +136,10 @@ class Tracking:
         step = self._step + 1
         if self._progress is not None:
             tracker.metrics(None, sweep_progress_metrics(self._progress), step=step)
+        rates = self._record["rates"]
+        hourly = {card["name"]: hourly_rates(card, rates) for card in self._record["hardware"]}
         for cell in summary.cells:
-            final = cell_metrics(cell)
+            final = cell_metrics(cell, hourly.get(cell.hardware), on_gpu=cell.id in self._on_gpu)
             tracker.metrics(cell.id, {name: final[name] for name in final if name in LIVE}, step=step)
             tracker.metrics(cell.id, {name: final[name] for name in final if name not in LIVE})
             tracker.tags(cell.id, {"mlflow.note.content": cell_description(cell)})

@@ -82,7 +82,7 @@ class Samples:
         )
 
 
-def load_samples(path: str | Path, problem_ids: Collection[str]) -> Samples:
+def load_samples(path: str | Path, problem_ids: Collection[str], *, gpu_ids: Collection[str] = ()) -> Samples:
     """Read a file of answers, plain or gzipped (told by its content, not by its name).
 
     Each line is a JSON object with ``task_id`` and exactly one of ``completion``, ``solution`` and ``reply``;
@@ -91,9 +91,11 @@ def load_samples(path: str | Path, problem_ids: Collection[str]) -> Samples:
     Args:
         path: the file.
         problem_ids: every id of the suite; :meth:`Samples.check` says whether those of a plan have answers.
+        gpu_ids: those of GPU problems, which take no ``completion``.
 
     Raises:
-        SamplesError: missing, unreadable or empty file, a line of another form, or an unknown ``task_id``.
+        SamplesError: missing, unreadable or empty file, a line of another form, an unknown ``task_id``, or a
+            completion for a GPU problem.
     """
     name = str(path)
     raw = _read(Path(path))
@@ -105,6 +107,11 @@ def load_samples(path: str | Path, problem_ids: Collection[str]) -> Samples:
         task_id, answer = _parse(name, number, line)
         if task_id not in known:
             raise SamplesError(f"{name}, line {number}: unknown task_id {task_id!r}{_nearest(task_id, known)}.")
+        # Their prompts are English, so that prompt and completion together are no program.
+        if answer.kind == "completion" and task_id in gpu_ids:
+            raise SamplesError(
+                f"{name}, line {number}: {task_id} has a completion, but gpu problems take solution or reply."
+            )
         answers.setdefault(task_id, []).append(answer)
     if not answers:
         raise SamplesError(f"{name} is empty.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.config.errors import ConfigError
-from orchestrator.core.problems import Suite
+from orchestrator.core.problems import GpuTests, Suite
 
 __all__ = ["answers_digest", "count_answers"]
 
@@ -33,8 +33,9 @@ def count_answers(path: Path, suite: Suite, ids: Sequence[str], asked: int | Non
     """
     from orchestrator.generate.samples import SamplesError, load_samples
 
+    on_gpu = frozenset(problem.id for problem in suite.problems if isinstance(problem.scoring, GpuTests))
     try:
-        samples = load_samples(path, [problem.id for problem in suite.problems])
+        samples = load_samples(path, [problem.id for problem in suite.problems], gpu_ids=on_gpu)
         samples.check(ids, asked)
     except SamplesError as error:
         raise ConfigError(f"model.path: {error}") from None

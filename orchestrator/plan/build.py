@@ -62,6 +62,9 @@ def build_plan(arguments: Arguments) -> Plan:
             continue
         cells.append(make_cell(point, config, suite, ids, stand_in=config.model.kind != point.config.model.kind))
     if not cells:
+        empty = [str(getattr(suite, "why_empty", "")) for suite in suites]
+        if all(empty):
+            raise ConfigError(f"suite={suites[0].name}: {empty[0]}")
         told = "".join(f"; {note}" for note in notes[:1])
         raise ConfigError(f"problems={show(expansion.base.problems)} selects no problem of any suite{told}")
     check_prices(cells)

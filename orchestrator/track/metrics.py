@@ -5,18 +5,25 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from orchestrator.core.cost import Hourly, cell_cost
 from orchestrator.core.summary import CellSummary
 from orchestrator.track.progress import CellProgress, Progress
 
 __all__ = ["LIVE", "card_metrics", "cell_metrics", "progress_metrics", "sweep_progress_metrics"]
 
 
-def cell_metrics(cell: CellSummary) -> dict[str, float]:
+def cell_metrics(cell: CellSummary, hourly: Hourly | None, *, on_gpu: bool) -> dict[str, float]:
     """Final metrics of a cell, the most telling first: MLflow's tables keep that order.
+
+    Args:
+        cell: as summarised.
+        hourly: price of the hardware that its programs ran on, as the report has it; None where it is not known.
+        on_gpu: whether its slots held a GPU: then the seconds of its leases are GPU seconds.
 
     ``@`` is not allowed in a name and would reject the whole batch. Values have six significant digits, which is
     what a table can show; ``summary.json`` has all of them.
     """
+    cost = cell_cost(cell, hourly)
     rates = {"pass_at_1": cell.pass_at_1}
     rates |= {f"selected_at_{k}": rate for k, rate in cell.selected_at_k.items()}
     rates |= {"first_turn": cell.first_turn, "repaired": cell.repaired}
@@ -26,6 +33,8 @@ def cell_metrics(cell: CellSummary) -> dict[str, float]:
         "usd_per_solved": cell.usd_per_solved,
         "usd_per_problem": cell.usd_per_problem,
         "api_usd": cell.api_usd,
+        "execution_usd": cost.execution_usd,
+        "total_usd": cost.total,
         "execute_s_median": cell.execute_s_median,
         "execute_s_p95": cell.execute_s_p95,
         "turns_mean": cell.turns_mean,
@@ -37,6 +46,7 @@ def cell_metrics(cell: CellSummary) -> dict[str, float]:
         "cpu_s_median": cell.cpu_s_median,
         "peak_memory_bytes": cell.peak_memory_bytes,
         "lease_s": cell.lease_s,
+        "gpu_seconds": cell.lease_s if on_gpu else None,
         "input_tokens": cell.input_tokens,
         "output_tokens": cell.output_tokens,
         "cache_read_tokens": cell.cache_read_tokens,
@@ -47,7 +57,6 @@ def cell_metrics(cell: CellSummary) -> dict[str, float]:
         values |= {
             "speedup": cell.gpu.speedup,
             "cpu_speedup": cell.gpu.cpu_speedup,
-            "gpu_seconds": cell.lease_s,
             "gpu_peak_memory_bytes": cell.gpu.peak_memory_bytes,
             "joules": cell.gpu.joules,
             "roofline_share_median": cell.gpu.roofline_share_median,

@@ -53,6 +53,8 @@ class GpuSuite:
     dialect: str
     left_out: tuple[LeftOut, ...] = ()
     """Problems that do not come in this dtype or dialect, and why."""
+    why_empty: str = ""
+    """Which keys leave no problem at all, and what would; empty where there are problems."""
     name: str = "gpu"
     max_tokens: int = _MAX_TOKENS
 
@@ -81,10 +83,9 @@ def load(*, dtype: str | None = None, dialect: str | None = None, level: int | N
     if level not in (None, 1, 2, 3):
         raise ValueError(f"suite.level is {level!r}; must be 1, 2, 3 or null for all")
     problems, left_out = [], []
-    for name in names():
-        problem = get(name)
-        if level is not None and problem.level != level:
-            continue
+    asked = [problem for problem in map(get, names()) if level in (None, problem.level)]
+    for problem in asked:
+        name = problem.name
         if dialect == "cudf":
             reason = _why_no_cudf(problem, dtype)
             if reason:
@@ -95,7 +96,8 @@ def load(*, dtype: str | None = None, dialect: str | None = None, level: int | N
             problems.append(_problem(problem, dialect, dtype))
         else:
             left_out.append(LeftOut(name, _why_not(problem, dialect, dtype)))
-    return GpuSuite(tuple(problems), dtype, dialect, tuple(left_out))
+    empty = "" if problems else _why_empty(asked, dialect, dtype, level)
+    return GpuSuite(tuple(problems), dtype, dialect, tuple(left_out), empty)
 
 
 def _problem(problem: GpuProblem, dialect: str, dtype: str) -> Problem:
@@ -128,4 +130,27 @@ def _why_not(problem: GpuProblem, dialect: str, dtype: str) -> str:
         return f"comes in {', '.join(problem.dialects)}, not in {dialect}"
     if dtype not in problem.dtypes:
         return f"comes in {', '.join(problem.dtypes)}, not in {dtype}"
-    return f"does not come in {dtype} with {dialect}"
+    return f"comes in {', '.join(_dtypes([problem], dialect))} with {dialect}, not in {dtype}"
+
+
+def _dtypes(problems: Sequence[GpuProblem], dialect: str) -> list[str]:
+    """The dtypes that any of the problems has in a dialect."""
+    if dialect == "cudf":
+        problems = [problem for problem in problems if problem.name in CUDF and installed()]
+        dialect = "cupy"
+    return [dtype for dtype in DTYPES if any(problem.supports(dialect, dtype) for problem in problems)]
+
+
+def _why_empty(problems: Sequence[GpuProblem], dialect: str, dtype: str, level: int | None) -> str:
+    if dialect == "cudf" and not installed():
+        return (
+            "suite.dialect=cudf needs cuDF, which is not installed where this command runs; install it there or"
+            f" choose one of {', '.join(DIALECTS)}"
+        )
+    at = "" if level is None else f" of suite.level={level}"
+    right = {
+        f"{dialect} has": _dtypes(problems, dialect),
+        f"{dtype} comes with": [name for name in DIALECTS if dtype in _dtypes(problems, name)],
+    }
+    has = "; ".join(f"{what} {', '.join(found)}" for what, found in right.items() if found)
+    return f"no problem{at} comes in suite.dtype={dtype} with suite.dialect={dialect}; {has}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.cluster.capacity import Demand, NodeView, refuse, room_for, share_out
@@ -50,9 +52,21 @@ def test_an_unmatched_label_is_one_sentence_with_what_is_there_and_what_was_aske
 
 
 def test_without_any_card_the_sentence_says_so_and_offers_the_cpu() -> None:
-    _, short = room_for([gpu("gpu", labelled=False)], [node("a", cpus=2)])
-    assert "1 node with 0 GPUs" in short["gpu:gpu"]
-    assert "execute.device=cpu" in short["gpu:gpu"]
+    for demand in (gpu("gpu", labelled=False), gpu("rtx4060")):
+        _, short = room_for([demand], [node("a", cpus=2)])
+        assert "1 node with 0 GPUs" in short[demand.pool]
+        assert short[demand.pool].endswith("or say execute.without_gpu=cpu")
+
+
+def test_programs_that_only_a_card_can_run_are_not_sent_to_the_cpu() -> None:
+    _, short = room_for([replace(gpu("rtx4060"), movable=False)], [node("a", cpus=2)])
+    assert "leave out every suite.dialect but torch" in short["rtx4060:gpu"]
+
+
+def test_a_cpu_with_the_label_of_a_card_is_told_of_one_without() -> None:
+    _, short = room_for([Demand("rtx4060:cpu", "rtx4060", False, {"gpu-class": "rtx4060"})], [node("a", cpus=2)])
+    assert "asks for a CPU on a node labelled gpu-class=rtx4060" in short["rtx4060:cpu"]
+    assert "say hardware=local" in short["rtx4060:cpu"]
 
 
 def test_a_class_whose_only_card_another_class_took_is_told_that() -> None:

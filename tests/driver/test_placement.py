@@ -34,6 +34,26 @@ def test_without_a_gpu_a_cell_that_asks_for_one_is_refused() -> None:
         place(plan_of(["suite=gpu"]), PLAIN)
 
 
+@pytest.mark.parametrize(
+    ("words", "refusal", "instead"),
+    [
+        ([], "or say execute.without_gpu=cpu", ["execute.without_gpu=cpu"]),
+        (
+            ["suite.dialect=cuda"],
+            "or leave out every suite.dialect but torch and say execute.without_gpu=cpu",
+            ["suite.dialect=torch", "execute.without_gpu=cpu"],
+        ),
+        (["execute.device=cpu"], "say hardware=local", ["execute.device=cpu", "hardware=local"]),
+    ],
+)
+def test_what_a_refusal_advises_is_placed(words: list[str], refusal: str, instead: list[str]) -> None:
+    asked = ["suite=gpu", "hardware=rtx4060"]
+    with pytest.raises(ClusterError, match=refusal):
+        place(plan_of([*asked, *words]), PLAIN)
+    asked = asked[:1] if "hardware=local" in instead else asked
+    assert place(plan_of([*asked, *instead]), PLAIN).slots == {"local:cpu": 2}
+
+
 def test_without_a_gpu_it_moves_to_the_cpu_where_that_was_allowed() -> None:
     plan = plan_of(["axes.suite=[humaneval,gpu]", "execute.without_gpu=cpu", "hardware=rtx4060"])
     placed = place(plan, PLAIN)

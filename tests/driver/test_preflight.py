@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from orchestrator.cluster import probe
 from orchestrator.cluster.capacity import NodeView
 from orchestrator.cluster.cards import LocalCard
+from orchestrator.cluster.preflight import NodeReport, compare
 from orchestrator.config.arguments import parse_arguments
 from orchestrator.driver import preflight
 from orchestrator.driver.notes import announce
 from orchestrator.driver.preflight import cluster_settings, wanted_of
+from orchestrator.execute.gpu import tools
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.model import Plan
 
@@ -78,6 +82,31 @@ def test_a_loopback_server_is_looked_for_on_the_drivers_machine_alone() -> None:
     wanted = wanted_of(plan_of(*words), nodes, "head")
     assert {name: asked.urls for name, asked in wanted.items()} == {"head": ("http://127.0.0.1:8080",), "cpu": ()}
     assert not any(asked.key for asked in wanted.values())
+
+
+def test_the_tools_that_programs_on_cards_are_looked_at_with_are_asked_of_every_node() -> None:
+    nodes = [node("head"), node("card", gpus=1)]
+    words = ("suite=gpu", "model=rehearsal", "execute.tools=[sanitizer,ncu]")
+    wanted = wanted_of(plan_of(*words, "hardware=gpu"), nodes, "head")
+    assert {name: asked.tools for name, asked in wanted.items()} == dict.fromkeys(
+        ("head", "card"), ("sanitizer", "ncu")
+    )
+    # Nobody is asked for a tool that nothing will be looked at with.
+    on_cpus = plan_of(*words, "hardware=local", "execute.device=cpu")
+    python = plan_of("suite=humaneval", *words[1:], "hardware=gpu", "execute.device=gpu")
+    for plan in (on_cpus, python):
+        assert not any(asked.tools for asked in wanted_of(plan, nodes, "head").values())
+
+
+def test_a_missing_tool_is_one_sentence_for_the_node_that_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = (LocalCard("NVIDIA H200", 8 << 30, "580.65"),)
+    monkeypatch.setattr(probe, "local_cards", lambda: cards)
+    monkeypatch.setattr(tools, "find", lambda tool: None)
+    nodes = [node("card", gpus=1)]
+    plan = plan_of("suite=gpu", "model=rehearsal", "hardware=gpu", "execute.tools=[ncu]")
+    facts = probe.look_around(replace(wanted_of(plan, nodes, "card")["card"], isolation=False))
+    found = compare(facts, [NodeReport(nodes[0], facts)], isolation="none")
+    assert ["asks for ncu, found neither" in finding.text for finding in found if finding.stops] == [True]
 
 
 def said(plan: Plan) -> str:

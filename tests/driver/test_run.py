@@ -35,7 +35,8 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """One undisturbed rehearsal of twelve problems, and what it said."""
     folder = tmp_path_factory.mktemp("rehearsed")
     before = descendants()
-    ended = run(folder, "+sweep=humaneval", "limit=12", "run.dir=first", *QUICK)
+    priced = "hardware.rent_usd_per_hour=0.36"
+    ended = run(folder, "+sweep=humaneval", "limit=12", "run.dir=first", priced, *QUICK)
     assert ended.code == 0, ended.out + ended.err
     assert left_behind(before) == []
     return folder, ended.out
@@ -109,6 +110,11 @@ def test_mlflow_has_the_sweep_its_cells_and_its_files(rehearsed: tuple[Path, str
     assert "report.html" in {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
     for child in children:
         assert {"pass_at_1", "pass_at_1_low", "coverage", "execute_s_median", "wall_s"} <= set(child.data.metrics)
+        # Hardware that has a price, and no card.
+        metrics = child.data.metrics
+        assert metrics["execution_usd"] == pytest.approx(metrics["lease_s"] / 3600 * 0.36, rel=1e-5)
+        assert metrics["total_usd"] == pytest.approx(metrics["api_usd"] + metrics["execution_usd"], rel=1e-5)
+        assert "gpu_seconds" not in metrics
         assert child.inputs.dataset_inputs[0].dataset.name == "humaneval"
         assert child.info.status == "FINISHED"
 

@@ -93,6 +93,19 @@ def test_a_bad_file_gets_one_sentence(tmp_path: Path, lines: list[Any], words: s
     assert "\n" not in message
 
 
+def test_a_completion_of_a_gpu_problem_is_refused_by_its_line(tmp_path: Path) -> None:
+    lines = [{"task_id": "gpu/softmax", kind: "x"} for kind in ("solution", "reply")]
+    ids = (*IDS, "gpu/softmax")
+    whole = load_samples(write(tmp_path, *lines, line(0)), ids, gpu_ids=ids[-1:])
+    assert whole.count("gpu/softmax") == 2
+    path = write(tmp_path, line(0), *lines, {"task_id": "gpu/softmax", "completion": "x"})
+    with pytest.raises(SamplesError) as refused:
+        load_samples(path, ids, gpu_ids=ids[-1:])
+    assert str(refused.value) == (
+        f"{path}, line 4: gpu/softmax has a completion, but gpu problems take solution or reply."
+    )
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(SamplesError, match=r"none\.jsonl does not exist"):
         load_samples(tmp_path / "none.jsonl", IDS)

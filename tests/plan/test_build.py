@@ -129,6 +129,15 @@ def test_answers_that_will_not_do(
         assert fragment in str(caught.value)
 
 
+def test_a_gpu_problem_takes_a_whole_program_and_no_completion(tmp_path: Path) -> None:
+    words = ["suite=gpu", "model=samples", "problems=[gpu/softmax]"]
+    path = answers(tmp_path / "a.jsonl", [{"task_id": "gpu/softmax", "solution": "def solve(): ..."}])
+    assert load_plan([*words, path]).trial_count == 1
+    path = answers(tmp_path / "b.jsonl", [{"task_id": "gpu/softmax", "completion": "    return x"}])
+    with pytest.raises(ConfigError, match=r"model\.path: .*b\.jsonl, line 1: .*take solution or reply"):
+        load_plan([*words, path])
+
+
 def test_answers_that_are_no_json_or_not_there(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"task_id": \n')
     with pytest.raises(ConfigError, match="line 1"):
@@ -229,3 +238,18 @@ def test_a_problem_that_no_cell_has_is_refused_with_the_reason() -> None:
         load_plan(["+sweep=gpu", "suite.dtype=fp16", "problems=[gpu/cloth]"])
     with pytest.raises(ConfigError, match="gpu/clth is no problem of gpu; did you mean gpu/cloth"):
         load_plan(["+sweep=gpu", "suite.dtype=fp16", "problems=[gpu/clth]"])
+
+
+@pytest.mark.parametrize("words", [[], ["problems=[gpu/atb]"], ["system=execute_only"]])
+def test_a_dtype_and_dialect_that_no_problem_has_are_named_and_what_is_there(words: list[str]) -> None:
+    pair = ["suite.dtype=bf16", "suite.dialect=cupy"]
+    with pytest.raises(ConfigError) as caught:
+        load_plan(["suite=gpu", *pair, *words])
+    sentence = str(caught.value)
+    assert sentence.startswith(f"suite=gpu: no problem comes in {' with '.join(pair)}; cupy has fp64, fp32, fp16")
+    assert "null" not in sentence
+    # Beside another cell it is a note.
+    plan = load_plan(["suite=gpu", *pair[:1], "axes.dialect=[torch,cupy]", *words])
+    assert any(
+        "gpu/atb" in note and note.endswith("fp64, fp32, fp16 with cupy, not in bf16") for note in plan.notes
+    )

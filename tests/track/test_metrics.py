@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
+import pytest
+
+from orchestrator.core.cost import hourly_rates
 from orchestrator.core.summary import summarise
 from orchestrator.track.cards import Cards
 from orchestrator.track.description import cell_description, sweep_description, trials_table
@@ -38,13 +42,40 @@ ROWS = [
 
 def test_the_most_telling_comes_first_and_what_was_not_measured_is_absent() -> None:
     (cell,) = summarise(ROWS, CELLS, seed=0).cells
-    metrics = cell_metrics(cell)
+    metrics = cell_metrics(cell, None, on_gpu=False)
     assert next(iter(metrics)) == "pass_at_1"
     assert metrics["pass_at_1"] == 0.666667
     assert {"pass_at_1_low", "pass_at_1_high", "first_turn", "repaired", "coverage"} <= set(metrics)
     # No prices, tokens or card in these rows: not 0.
     assert not {"api_usd", "usd_per_solved", "input_tokens", "speedup", "joules"} & set(metrics)
     assert all(name.replace("_", "").isalnum() for name in metrics)
+
+
+def priced(**more: Any) -> list[dict[str, Any]]:
+    return [{**row, "model": "sonnet", "lease_s": 30.0, "api_usd": 0.5, **more} for row in ROWS]
+
+
+def test_dollars_are_those_of_the_report_and_absent_where_a_price_is_unknown() -> None:
+    rented = hourly_rates({"name": "card", "rent_usd_per_hour": 0.36}, {"mode": "auto"})
+    (cell,) = summarise(priced(), CELLS, seed=0).cells
+    metrics = cell_metrics(cell, rented, on_gpu=True)
+    assert (metrics["api_usd"], metrics["execution_usd"], metrics["total_usd"]) == (1.5, 0.009, 1.509)
+    assert {"execution_usd", "total_usd"}.isdisjoint(cell_metrics(cell, None, on_gpu=True))
+    unpriced = hourly_rates({"name": "local"}, {"mode": "auto"})
+    assert {"execution_usd", "total_usd"}.isdisjoint(cell_metrics(cell, unpriced, on_gpu=True))
+    (free,) = summarise(priced(api_usd=None), CELLS, seed=0).cells
+    metrics = cell_metrics(free, rented, on_gpu=True)
+    assert metrics["execution_usd"] == 0.009
+    assert {"api_usd", "total_usd"}.isdisjoint(metrics)
+
+
+@pytest.mark.parametrize("columns", [{}, {"gpu_time_s": 1.0, "joules": None}])
+def test_a_lease_is_gpu_seconds_where_the_slot_held_a_gpu_whatever_the_suite(columns: dict[str, Any]) -> None:
+    (cell,) = summarise(priced(**columns), CELLS, seed=0).cells
+    assert cell_metrics(cell, None, on_gpu=True)["gpu_seconds"] == 90.0
+    on_cpu = cell_metrics(cell, None, on_gpu=False)
+    assert on_cpu["lease_s"] == 90.0
+    assert {"gpu_seconds", "joules"}.isdisjoint(on_cpu)
 
 
 def test_progress_uses_the_names_of_the_end() -> None:
@@ -54,7 +85,7 @@ def test_progress_uses_the_names_of_the_end() -> None:
         cell.count(row)
     assert set(progress_metrics(cell)) == LIVE
     (ended,) = summarise(ROWS, CELLS, seed=0).cells
-    assert set(cell_metrics(ended)) > LIVE
+    assert set(cell_metrics(ended, None, on_gpu=False)) > LIVE
     sweep = sweep_progress_metrics(Progress([cell], money=lambda: (0.5, 0.1)))
     assert (sweep["progress_done"], sweep["progress_planned"], sweep["progress_usd"]) == (3, 3, 0.5)
 

@@ -31,6 +31,12 @@ def test_every_column_is_there_with_its_type_when_there_is_no_row(tmp_path: Path
     assert str(schema.field("usd").type) == "double"
 
 
+def test_a_time_is_the_same_statistic_in_both_tables() -> None:
+    (result,), (step,) = ([c.meaning for c in table if c.name == "gpu_time_s"] for table in (RESULTS, STEPS))
+    for meaning in (result, step):
+        assert "seconds of one call, lower quartile over the rounds" in meaning
+
+
 def test_hostile_text_does_not_break_the_file(tmp_path: Path) -> None:
     writer = TableWriter(str(tmp_path), "steps.parquet", STEPS)
     writer.write({"reply": "a\ud800b\x00c"})

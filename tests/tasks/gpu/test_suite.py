@@ -32,6 +32,21 @@ def test_every_problem_is_in_or_left_out_with_a_reason(dialect: str, dtype: str)
         assert not get(name).supports(dialect, dtype)
 
 
+def test_a_dtype_and_dialect_that_leave_nothing_are_told_with_what_would_be_right() -> None:
+    cupy = load(dialect="cupy", dtype="bf16")
+    assert cupy.problems == ()
+    assert cupy.why_empty == (
+        "no problem comes in suite.dtype=bf16 with suite.dialect=cupy; cupy has fp64, fp32, fp16;"
+        " bf16 comes with torch, triton, cuda"
+    )
+    assert {left.name: left.reason for left in cupy.left_out}["atb"] == (
+        "comes in fp64, fp32, fp16 with cupy, not in bf16"
+    )
+    # Where no dialect has the dtype there is nothing to say of others.
+    assert load(dialect="triton", dtype="bf16", level=3).why_empty.endswith("suite.dialect=triton; triton has fp32")
+    assert load(dialect="triton", dtype="bf16").why_empty == ""
+
+
 def test_levels() -> None:
     by_level = [load(level=level).problems for level in (1, 2, 3)]
     assert [len(problems) for problems in by_level] == [11, 8, 12]
