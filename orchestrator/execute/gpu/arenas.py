@@ -7,6 +7,7 @@ candidate only ever maps arenas that were made for it: expected values and other
 from __future__ import annotations
 
 import base64
+import fcntl
 import mmap
 import os
 from dataclasses import dataclass, field
@@ -49,8 +50,10 @@ def host_arena(nbytes: int) -> Arena:
     import torch
 
     size = max(-(-nbytes // mmap.PAGESIZE), 1) * mmap.PAGESIZE
-    fd = os.memfd_create("arena", os.MFD_CLOEXEC)
+    fd = os.memfd_create("arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, size)
+    # Who holds the descriptor could cut it short otherwise, and whoever touches what is gone dies of it.
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
     mapped = mmap.mmap(fd, size)
     return Arena(torch.frombuffer(mapped, dtype=torch.uint8), fd=fd, owner=mapped)
 

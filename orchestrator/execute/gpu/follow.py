@@ -166,12 +166,7 @@ class Follower:
             self.phases |= {"checked": began - self._began, "alone": alone - self._began}
             self._timing = True
         elif event == "burst":
-            began = time.monotonic()
-            if scene.meter is not None:
-                # Measured now if it never was; the program waits meanwhile.
-                scene.meter.idle_w()
             self._window = (scene.meter.joules() if scene.meter is not None else None, time.monotonic())
-            self._deadline += time.monotonic() - began
         elif event == "burst_end":
             self._close_window()
         wire.send(scene.referee.chan, {"cmd": "go_on"})

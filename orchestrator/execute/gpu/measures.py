@@ -78,9 +78,15 @@ class Quiet:
     around_s: float
     """The referee's own part of a call."""
 
-    def lower(self, other: Quiet) -> Quiet:
-        """This with what no program can make shorter as short as in either."""
-        return replace(self, touch_s=min(self.touch_s, other.touch_s), around_s=min(self.around_s, other.around_s))
+    def lowered_by(self, rounds: Sequence[Round]) -> Quiet:
+        """This with what no program can make shorter as short as in these rounds of one, where that is shorter.
+
+        Of the referee's own part no more is taken off than :func:`time_rounds` does: a program that holds the
+        reference's handing over up would otherwise leave an empty call of less than nothing to all after it.
+        """
+        touch = float(np.percentile(_net(rounds, self.around_s + _SCATTER_S)[:, 0], _QUARTILE))
+        around = float(np.percentile([r.around_s for r in rounds], _QUARTILE))
+        return replace(self, touch_s=min(self.touch_s, max(touch, 0.0)), around_s=min(self.around_s, around))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +208,7 @@ def quiet_of(rounds: Sequence[Round]) -> Quiet:
     touch, reference, _ = np.percentile(net, _QUARTILE, axis=0)
     high = np.percentile(net[:, 1], 100 - _QUARTILE)
     around = np.percentile([r.around_s for r in rounds], _QUARTILE)
-    return Quiet(float(touch), float(reference), float(high), float(around))
+    return Quiet(max(float(touch), 0.0), float(reference), float(high), float(around))
 
 
 def _net(rounds: Sequence[Round], most_s: float | None) -> NDArray[np.float64]:

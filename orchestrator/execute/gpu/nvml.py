@@ -114,6 +114,12 @@ class EnergyMeter:
     def __init__(self, watch: CardWatch) -> None:
         self._watch = watch
         self._idle: float | None = None
+        self._asked = False
+
+    @property
+    def knows_idle(self) -> bool:
+        """Whether :meth:`idle_w` answers at once."""
+        return self._asked
 
     def joules(self) -> float | None:
         """The counter; None where the card has none."""
@@ -121,7 +127,8 @@ class EnergyMeter:
 
     def idle_w(self) -> float | None:
         """Watts with contexts but nothing running: measured over 2 s when first asked, while nothing runs."""
-        if self._idle is None:
+        if not self._asked:
+            self._asked = True
             start, began = self.joules(), time.monotonic()
             time.sleep(_IDLE_S)
             end, elapsed = self.joules(), time.monotonic() - began

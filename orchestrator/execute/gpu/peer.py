@@ -104,6 +104,12 @@ class Buffers:
         """The array of ``slot``."""
         return view(self.arena(slot.host), slot)
 
+    def clear(self) -> None:
+        """Overwrite all of it with zeros."""
+        for arena in (self._host, self._device):
+            if arena is not None:
+                arena.bytes.zero_()
+
     def invitation(self) -> tuple[dict[str, Any], int]:
         """What a candidate needs to map the arenas: a message and the memory file's descriptor."""
         assert self._host is not None
@@ -116,13 +122,16 @@ class Buffers:
 class Peer:
     """One attached candidate."""
 
-    def __init__(self, line: socket.socket, buffers: Buffers, control: socket.socket, politely: bool) -> None:
+    def __init__(
+        self, line: socket.socket, buffers: Buffers, control: socket.socket | None, politely: bool
+    ) -> None:
         """Attach.
 
         Args:
             line: to the candidate.
             buffers: what it shares; already large enough.
-            control: to the supervisor, whose word ends any wait.
+            control: to the supervisor, whose word that the candidate has ended ends any wait for it; None for the
+                reference, which no candidate's end concerns.
             politely: give the processor away between looks (few cores; the clock is then coarser).
         """
         self.line, self.buffers, self._control = line, buffers, control
@@ -245,14 +254,20 @@ class Peer:
                 time.sleep(_NAP_S)
 
     def _look(self) -> None:
-        poll = select.poll()
-        poll.register(self.line, select.POLLIN)
-        poll.register(self._control, select.POLLIN)
-        ready = {fd for fd, _ in poll.poll(0)}
-        if self._control.fileno() in ready:
+        answered, ended = self._ready(0)
+        if ended:
             raise self._ended()
-        if self.line.fileno() in ready:
+        if answered:
             self._receive("")
+
+    def _ready(self, timeout_ms: int | None = None) -> tuple[bool, bool]:
+        """Whether something came from the candidate, and from the supervisor; waits for either."""
+        poll = select.poll()
+        sockets = [self.line, *([self._control] if self._control is not None else [])]
+        for sock in sockets:
+            poll.register(sock, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(timeout_ms)}
+        return self.line.fileno() in ready, any(sock.fileno() in ready for sock in sockets[1:])
 
     def _receive(self, key: str) -> Any:
         """The value of ``key`` in the candidate's next message.
@@ -261,11 +276,8 @@ class Peer:
             PeerFailed: the message reports a failure.
             PeerGone: there is none, or not the one that was due.
         """
-        poll = select.poll()
-        poll.register(self.line, select.POLLIN)
-        poll.register(self._control, select.POLLIN)
-        ready = {fd for fd, _ in poll.poll()}
-        if self._control.fileno() in ready and self.line.fileno() not in ready:
+        answered, ended = self._ready()
+        if ended and not answered:
             raise self._ended()
         try:
             message, _ = wire.receive(self.line)
@@ -286,7 +298,8 @@ class Peer:
 
     def _ended(self) -> PeerGone:
         """The supervisor's word that the candidate has ended, taken off the control socket."""
-        wire.receive(self._control)
+        if self._control is not None:
+            wire.receive(self._control)
         return PeerGone("the supervisor ended it")
 
 

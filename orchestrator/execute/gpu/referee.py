@@ -108,7 +108,7 @@ class _Referee:
         source = problem.reference(message["dialect"], dtype)
         memory_bytes, scale = int(message["memory_bytes"]), float(message["scale"])
         self._make_room(problem, dtype, memory_bytes, scale)
-        peer = self._stage.attach(fds[0], self._stage.mine)
+        peer = self._stage.attach_reference(fds[0])
         self._opened = Opened(problem, dtype, memory_bytes, message["dialect"], source, peer, scale)
         peer.load()
         return {"opened": True}
@@ -206,7 +206,7 @@ class _Referee:
         """What was seen at this size without a program, the empty calls of these rounds counted in."""
         opened = self._current()
         key = (opened.problem.name, opened.dtype, opened.scale)
-        self._quiet[key] = self._quiet[key].lower(quiet_of([Round(*values) for values in rounds]))
+        self._quiet[key] = self._quiet[key].lowered_by([Round(*values) for values in rounds])
         return asdict(self._quiet[key])
 
     def _judge(self, message: dict[str, Any], fds: list[int]) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class _Referee:
         stage, opened = self._stage, self._current()
         with os.fdopen(fds[1], "rb") as file:
             source = file.read().decode("utf-8", "surrogatepass")
-        peer = stage.attach(fds[0], stage.theirs)
+        peer = stage.attach_candidate(fds[0])
         found: dict[str, Any] = {"phase": "load", "rounds": []}
         reserved = stage.card.reserved()
         gc.disable()

@@ -139,6 +139,11 @@ class Session:
             CardQuarantined: the card did not come back to rest.
         """
         settings = self._settings
+        burst_s = settings.energy_window_s if energy and self._meter and tests.kind == "scoring" else 0.0
+        if burst_s and self._meter is not None and not self._meter.knows_idle:
+            # Before there is a program that could keep the card busy.
+            self.settle()
+            self._meter.idle_w()
         child = self._take()
         child.cap = job.limits.output_bytes
         message = {
@@ -151,7 +156,7 @@ class Session:
             "budget_s": settings.timing_budget_s,
             "min_rounds": settings.min_rounds,
             "max_rounds": settings.max_rounds,
-            "burst_s": settings.energy_window_s if energy and self._watch and tests.kind == "scoring" else 0.0,
+            "burst_s": burst_s,
         }
         worker = self._worker(child)
         own = self._used_by(worker)

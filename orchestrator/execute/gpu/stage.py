@@ -100,9 +100,15 @@ class Stage:
         self._secret = os.urandom(16).hex()
         self._draws = 0
 
-    def attach(self, line_fd: int, buffers: Buffers) -> Peer:
-        """Take hold of an armed process by its end of the line."""
-        return Peer(socket.socket(fileno=line_fd), buffers, self.control, self._politely)
+    def attach_reference(self, line_fd: int) -> Peer:
+        """Take hold of the reference's process by its end of the line."""
+        return Peer(socket.socket(fileno=line_fd), self.mine, None, self._politely)
+
+    def attach_candidate(self, line_fd: int) -> Peer:
+        """Take hold of an armed candidate by its end of the line; it finds nothing of the one before it."""
+        self.theirs.clear()
+        self.card.synchronize()
+        return Peer(socket.socket(fileno=line_fd), self.theirs, self.control, self._politely)
 
     def ask(self, event: str) -> None:
         """Tell the supervisor where things stand and wait for its word.
@@ -111,9 +117,15 @@ class Stage:
             PeerGone: the candidate has ended meanwhile.
         """
         wire.send(self.control, {"event": event})
-        select.select([self.control], [], [])
-        message, _ = wire.receive(self.control)
-        if message["cmd"] != "go_on":
+        ended = False
+        while True:
+            select.select([self.control], [], [])
+            message, _ = wire.receive(self.control)
+            # An event is answered in any case: what is left unread would be taken for the next command.
+            if message["cmd"] == "go_on":
+                break
+            ended = True
+        if ended:
             raise PeerGone("the supervisor ended it")
 
     def seed(self, *parts: object) -> int:

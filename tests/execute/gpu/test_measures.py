@@ -115,9 +115,21 @@ def test_a_program_gains_nothing_by_holding_the_referee_up_in_calls_of_the_refer
 
 def test_quiet_is_what_the_rounds_say_and_only_empty_calls_count_the_lower() -> None:
     assert quiet_of(rounds(2e-3, 3e-3)) == Quiet(*(pytest.approx(x) for x in (4e-4, 3.4e-3, 3.4e-3, 1e-4)))
-    assert Quiet(1.0, 4.0, 5.0, 1.0).lower(Quiet(2.0, 3.0, 3.0, 0.5)) == Quiet(1.0, 4.0, 5.0, 0.5)
+    seen = Quiet(4.5e-4, 2.4e-3, 2.5e-3, 1.2e-4)
+    assert seen.lowered_by(rounds(2e-3, 9e-3)) == Quiet(*(pytest.approx(x) for x in (4e-4, 2.4e-3, 2.5e-3, 1e-4)))
+    assert Quiet(3e-4, 2.4e-3, 2.5e-3, 5e-5).lowered_by(rounds(2e-3, 1e-3)).touch_s == 3e-4
     with pytest.raises(ValueError, match="no rounds"):
         quiet_of([])
+
+
+def test_a_program_that_holds_the_referee_up_leaves_the_next_one_no_longer_time() -> None:
+    quiet = Quiet(4e-4, 2.4e-3, 2.4e-3, 1e-4)
+    held_up = [
+        Round(r.at, r.touch_s, r.reference_s + 2e-2, r.candidate_s, r.around_s + 2e-2) for r in rounds(2e-3, 2e-3)
+    ]
+    after = quiet.lowered_by(held_up)
+    assert after.touch_s > 3e-4
+    assert time_rounds(rounds(2e-3, 2e-3), after).candidate.value < 2.2e-3
 
 
 def test_interval_covers_the_lower_quartile_of_noisy_rounds() -> None:

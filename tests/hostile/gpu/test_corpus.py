@@ -43,9 +43,8 @@ def right(case: Case, done: Execution, timed: bool) -> bool:
         timed: False without a card, where calls take microseconds and times mean nothing.
     """
     if CHARGED in case.verdicts and done.verdict is Verdict.PASSED:
-        if done.gpu is None or done.gpu.time_s is None or done.gpu.speedup is None:
-            return False
-        return not timed or done.gpu.speedup <= FASTEST_HONEST
+        speedup = done.gpu.speedup if done.gpu is not None else None
+        return not timed or (speedup is not None and speedup <= FASTEST_HONEST)
     return done.verdict.value in case.verdicts
 
 
