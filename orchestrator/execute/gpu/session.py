@@ -273,6 +273,7 @@ class Session:
                 continue
             self._context_bytes = max(self.used() - before, 0)
             spares.fill()
+            spares.patience_s = _REST_S
             return spares
         raise last
 

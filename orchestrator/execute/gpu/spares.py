@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ _ARM_S: Final = 45.0
 _KEPT: Final = 4096
 _TURN_S: Final = 0.005
 """Between two looks whether it is this executor's turn."""
+_BACKOFF_S: Final = 0.25
+"""Between the failure of one to arm and the next try."""
 _EVENT_S: Final = 0.05
 """Between two looks where whatever happens wakes us."""
 
@@ -54,6 +57,10 @@ class Spares:
         self._config, self._bounds = config, bounds
         self._turn = turn
         self.tier = "bare"
+        self.patience_s = 0.0
+        """For how long arming is tried again where it fails: a program may have filled the card, or just have ended
+        that did."""
+        self._failed, self._failed_at = "", -math.inf
         self._forked: list[Child] = []
         """Not told to arm; those that are ready for it have said so."""
         self._arming: list[Child] = []
@@ -78,6 +85,8 @@ class Spares:
 
     def restock(self, count: int | None = None) -> None:
         """Fork what is missing (of ``count``, or all that are kept), and arm it if it is this executor's turn."""
+        if self._failed and time.monotonic() < self._failed_at + _BACKOFF_S:
+            return
         wanted = self._count if count is None else count
         while len(self._armed) + len(self._arming) + len(self._forked) < wanted:
             self._forked.append(self._family.spawn("candidate", self.tier, self._config, self._bounds))
@@ -100,17 +109,14 @@ class Spares:
                 turn.leave()
 
     def look(self) -> None:
-        """Take note of candidates that have become armed.
-
-        Raises:
-            ArmingFailed: one ended or hangs.
-        """
+        """Take note of candidates that have become armed, or could not."""
         for child in list(self._arming):
             if child.inbox:
                 child.inbox.clear()
                 self._family.mute(child)
                 self._arming.remove(child)
                 self._armed.append(child)
+                self._failed = ""
                 self.spans.append((child.since, time.monotonic()))
         for waited in (self._arming, self._forked):
             for child in list(waited):
@@ -119,7 +125,8 @@ class Spares:
                     waited.remove(child)
                     said = child.output().strip().splitlines()
                     self._family.end(child, "it did not arm")
-                    raise ArmingFailed(said[-1][:300] if said else "it ended without a word")
+                    self._failed = said[-1][:300] if said else "it ended without a word"
+                    self._failed_at = time.monotonic()
         for child in list(self._armed):
             if child.ending is not None:
                 self._armed.remove(child)
@@ -129,9 +136,8 @@ class Spares:
         """The longest armed candidate; waits for one if need be.
 
         Raises:
-            ArmingFailed: none can be armed.
+            ArmingFailed: none can be armed, for longer than ``patience_s``.
         """
-        self.look()
         self._wait(1)
         return self._armed.pop(0)
 
@@ -139,23 +145,23 @@ class Spares:
         """Have ``count`` armed, or all that are kept, and none on its way.
 
         Raises:
-            ArmingFailed: one can't be armed.
+            ArmingFailed: one can't be armed, for longer than ``patience_s``.
         """
         self._wait(self._count if count is None else count)
         self.settle()
 
     def settle(self) -> None:
-        """Wait until none is at work on its way to being armed; tells none to arm.
-
-        Raises:
-            ArmingFailed: one ended or hangs.
-        """
+        """Wait until none is at work on its way to being armed; tells none to arm."""
         while self._arming or any(not child.inbox for child in self._forked):
             self._family.turn(_EVENT_S)
             self.look()
 
     def _wait(self, count: int) -> None:
+        began = time.monotonic()
+        self.look()
         while len(self._armed) < count:
+            if self._failed and self._failed_at >= began and time.monotonic() - began >= self.patience_s:
+                raise ArmingFailed(self._failed)
             self.restock(count)
             self._family.turn(self.tick_s)
             self.look()

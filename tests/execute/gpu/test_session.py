@@ -33,7 +33,7 @@ def solve(x, out):
     key = x.reshape(-1)[:3].tolist()
     if MEMO and seen == [key] and abs(float(out[0].sum()) - 1.0) < 1e-3:
         return
-    for _ in range(60):
+    for _ in range(600):
         torch.softmax(x, -1, out=out)
     seen[:] = [key]
 """

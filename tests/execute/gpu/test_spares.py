@@ -119,3 +119,20 @@ def test_one_that_dies_before_it_is_armed_is_an_error(family: Family, name: str)
         spares.take()
     other.leave()
     assert (spares.armed, spares.arming) == (0, 0)
+
+
+def test_one_that_could_not_arm_beside_a_program_is_tried_again(family: Family, name: str) -> None:
+    spares, other = spares_of(family, name, 1), Turn(name)
+    spares.patience_s = 20.0
+    assert other.take()
+    is_there(family, spares)
+    (first,) = spares._forked
+    first.kill("as if the card were full")
+    while first.ending is None:
+        family.turn(0.05)
+    # Nobody who judges a program hears of it.
+    spares.look()
+    other.leave()
+    child = spares.take()
+    assert child.number != first.number
+    family.end(child, "the test is over")
