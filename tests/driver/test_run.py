@@ -187,7 +187,7 @@ def test_a_budget_that_is_used_up_is_said_and_a_larger_one_goes_on(
 
 
 def test_a_budget_that_ends_between_turns_loses_no_right_program(tmp_path: Path) -> None:
-    words = ["suite=gpu", "problems=[gpu/softmax]", "system=hybrid", "model=rehearsal", "execute.device=cpu"]
+    words = ["suite=gpu", "problems=[gpu/gram]", "system=hybrid", "model=rehearsal", "execute.device=cpu"]
     small = ["turns=4", "model.max_tokens=1024", "budget.trial_usd=0.02", "rehearsal.broken_share=0"]
     ended = run(tmp_path, *words, *small, "run.dir=poor", "tracking.enabled=false", *QUICK)
     assert ended.code == 3, ended.out + ended.err

@@ -56,7 +56,8 @@ def test_the_article_is_reproduced_and_says_what_it_could_not_measure(tmp_path: 
         s for s in steps if s["kind"] == "feedback" and s["problem"].startswith("gpu/") and s["verdict"] == "passed"
     ]
     assert tried
-    assert all(step["speedup"] > 0 for step in tried)
+    # Some calls are too short on a CPU for the clock: those have no speed.
+    assert all(step["speedup"] is None or step["speedup"] > 0 for step in tried)
     timed = [row for row in ended.rows if row["problem"].startswith("gpu/") and row["verdict"] == "passed"]
     assert all(row["peak_bytes_per_s"] > 0 and row["least_bytes"] > 0 and row["dtype"] for row in timed)
     assert all(row.get("gpu") is None for row in timed)
