@@ -58,6 +58,7 @@ def cell_metrics(cell: CellSummary, hourly: Hourly | None, *, on_gpu: bool) -> d
             "speedup": cell.gpu.speedup,
             "cpu_speedup": cell.gpu.cpu_speedup,
             "gpu_peak_memory_bytes": cell.gpu.peak_memory_bytes,
+            "joules_per_call_median": cell.gpu.joules_per_call_median,
             "joules": cell.gpu.joules,
             "roofline_share_median": cell.gpu.roofline_share_median,
         }
