@@ -115,7 +115,11 @@ STEPS: Final[tuple[Column, ...]] = (
     Column("feedback", "string", "feedback execution: the text that went back to the model"),
     Column("cpu_s", "float64", "execution: user + system CPU seconds of the program"),
     Column("wall_s", "float64", "elapsed seconds of the step"),
-    Column("lease_s", "float64", "seconds that the slot was held; generation: from sending to the last byte"),
+    Column(
+        "lease_s",
+        "float64",
+        "seconds the slot was held; generation: from sending (a batch: submitting) to the end",
+    ),
     Column("gpu_time_s", "float64", "GPU suite, execution: median seconds of one call of the program"),
     Column("speedup", "float64", "GPU suite, execution: time of the GPU reference over this program's"),
     Column("cpu_speedup", "float64", "GPU suite, execution: time of the CPU reference over this program's"),
