@@ -24,13 +24,11 @@ _AXIS_FIELDS: Final = (
     "model.",
     "suite.",
     "prompt.",
-    "hardware.",
     "execute.limits.",
     "execute.device",
     "samples",
     "turns",
     "feedback",
-    "seed",
 )
 SHORT_AXES: Final = {
     "dtype": "suite.dtype",
@@ -137,6 +135,12 @@ def check_axis(key: str, values: list[Any], folders: Sequence[Path]) -> None:
     """
     cell_fields = [name for name in known_keys() if name.startswith(_AXIS_FIELDS) and name.count(".name") == 0]
     if key not in AXIS_GROUPS and not (field_type(key) is not None and key.startswith(_AXIS_FIELDS)):
+        if key.startswith("hardware.") and field_type(key) is not None:
+            # Prices, memory and slots of a card are looked up by its name, which all values would share.
+            raise ConfigError(
+                f"axes.{key} cannot be an axis, because a card is known by its name: give each value a file in "
+                "hardware/ and name them, e.g. 'axes.hardware=[rtx4060,l4]'"
+            )
         if field_type(key) is not None or section(key) or key in GROUPS:
             raise ConfigError(
                 f"axes.{key} cannot be an axis, because {key} belongs to the whole run; set {key} itself"

@@ -285,7 +285,7 @@ class RunConfig:
     dir: str | None = None
     """None: ``runs/<sweep>-<time>``."""
     results_uri: str | None = None
-    """Any pyarrow filesystem URI for results; None: ``run.dir``."""
+    """Any pyarrow filesystem URI, of a place without tables of another run; None: ``run.dir``."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.core.claims import TABLE_2, ClaimedCost
 from orchestrator.core.cost import hourly_rates
 from orchestrator.core.findings import Evidence
-from orchestrator.core.rows import number
+from orchestrator.core.rows import is_graded, number, values_of
 from orchestrator.core.statistics import median
 from orchestrator.core.summary import CellSummary
 
@@ -49,7 +49,7 @@ def _rows(claim: ClaimedCost, cell: CellSummary, evidence: Evidence) -> list[Ben
     made = [
         ("cost", claim.usd_text, *_cost(claim, cell, hardware, evidence.rates)),
         ("time per iteration", f"{claim.iteration_s:g} s", *_iteration(cell, evidence)),
-        ("scalability", claim.scalability, *_throughput(cell)),
+        ("scalability", claim.scalability, *_throughput(cell, evidence)),
     ]
     synthetic = cell.synthetic
     return [BenefitRow(cell.label, q, claimed, value, formula, synthetic) for q, claimed, value, formula in made]
@@ -119,7 +119,11 @@ def _iteration(cell: CellSummary, evidence: Evidence) -> tuple[str, str]:
     )
 
 
-def _throughput(cell: CellSummary) -> tuple[str, str]:
+def _throughput(cell: CellSummary, evidence: Evidence) -> tuple[str, str]:
+    graded = [row for row in evidence.rows.get(cell.id, ()) if is_graded(row)]
+    untimed = len(graded) - len(values_of(graded, "started_at"))
+    if untimed:
+        return "n/a", f"the elapsed time of {untimed} of {len(graded)} trials is unknown, as after a resume"
     if not cell.wall_s:
         return "n/a", "the cell's elapsed time is unknown"
     hourly = cell.graded / cell.wall_s * 3600

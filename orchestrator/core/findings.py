@@ -69,7 +69,7 @@ class Evidence:
     rows: Mapping[str, Sequence[Row]]
     """Result rows by cell."""
     generation_s: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Seconds of each generation by cell, those answered by the journal left out."""
+    """Seconds from sending to the last byte of each reply by cell, without those of the journal and of batches."""
     hardware: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Fields of ``HardwareConfig`` by class."""
     rates: Mapping[str, Any] = field(default_factory=dict)

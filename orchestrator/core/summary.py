@@ -88,7 +88,7 @@ class CellSummary:
     execute_s_p95: float | None
     cpu_s_median: float | None
     wall_s: float | None
-    """From the first trial's start to the last one's end."""
+    """From the first trial's start to the last one's end; None where any graded trial's are unknown."""
     peak_memory_bytes: int | None
     peak_memory_bytes_median: float | None
     lease_s: float | None
@@ -214,7 +214,7 @@ def _cell(cell: Mapping[str, Any], rows: Sequence[Row], seed: int) -> CellSummar
         execute_s_median=median(values_of(graded, "execute_s")),
         execute_s_p95=p95(values_of(graded, "execute_s")),
         cpu_s_median=median(values_of(graded, "cpu_s")),
-        wall_s=span_of(rows),
+        wall_s=span_of(rows) if len(values_of(graded, "started_at")) == len(graded) else None,
         peak_memory_bytes=largest(values_of(graded, "peak_memory_bytes")),
         peak_memory_bytes_median=median(values_of(graded, "peak_memory_bytes")),
         lease_s=total_of(rows, "lease_s"),

@@ -253,7 +253,9 @@ class _Run:
         }
         progress.cells = list(cells.values())
         progress.money = lambda: _money(ledger)
-        self.results = Results(plan.run_dir, plan.config.run.results_uri)
+        self.results = Results(
+            plan.run_dir, plan.config.run.results_uri, planned={cell.id: cell.trials for cell in plan.cells}
+        )
         columns = {cell["id"]: self._columns(cell) for cell in self.record["cells"]}
 
         def finished(row: dict[str, Any], steps: list[dict[str, Any]]) -> None:
@@ -278,7 +280,7 @@ class _Run:
         self.scheduler = Scheduler(
             window=window,
             system=self.regrade.system if self.regrade else lambda a: SYSTEMS[a.cell.system],
-            seen=journal.reply_keys().__contains__,
+            seen=(journal.reply_keys() | journal.verdict_keys()).__contains__,
             finished=finished,
             on_stop=stop,
         )

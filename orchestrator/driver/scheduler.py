@@ -47,7 +47,7 @@ class Scheduler:
         Args:
             window: trials under way at once.
             system: what is done in a trial.
-            seen: whether a generation's key was in the journal before this driver started.
+            seen: whether a step's key was in the journal before this driver started.
             finished: takes the row and the steps of every trial that has a verdict.
             on_stop: called once, when nothing new may start.
         """

@@ -70,7 +70,7 @@ class TrialTools:
         *,
         seen: Callable[[str], bool],
     ) -> None:
-        """``seen`` tells whether a generation's key was in the journal before this driver started."""
+        """``seen`` tells whether a step's key was in the journal before this driver started."""
         self._cell = cell
         self._problem = problem
         self._sample = sample
@@ -204,6 +204,9 @@ class TrialTools:
         feeds = self._cell.system == "hybrid"
         # GPU problems have no examples: their feedback tests are inputs of the scoring kind, drawn afresh.
         has_examples = isinstance(self._problem.feedback, ExampleTests)
+        # What an earlier driver did took time that this one did not see.
+        whole = not any(self._seen(step["key"]) for step in self.steps)
+        ended = time.time()
         return {
             "cell": self._cell.id,
             "problem": self._problem.id,
@@ -218,7 +221,7 @@ class TrialTools:
             "feedback_examples": self._cell.executions.examples(self._problem) if feeds and has_examples else None,
             "model_id": next((r.model for r in self.replies if r.model), None),
             "cpu_s": graded.cpu_s if graded is not None else None,
-            "wall_s": time.time() - started,
+            "wall_s": ended - started if whole else None,
             "peak_memory_bytes": max(peaks, default=None),
             "input_tokens": sum(r.usage.input_tokens for r in self.replies) if asked else None,
             "output_tokens": sum(r.usage.output_tokens for r in self.replies) if asked else None,
@@ -231,8 +234,8 @@ class TrialTools:
             "gpu": gpu.name if gpu is not None and gpu.name != HOST_MEMORY else None,
             "isolation": graded.isolation if graded is not None else None,
             "synthetic": self._cell.synthetic,
-            "started_at": started,
-            "ended_at": time.time(),
+            "started_at": started if whole else None,
+            "ended_at": ended if whole else None,
             "dtype": scoring.dtype if isinstance(scoring := self._problem.scoring, GpuTests) else None,
             **_gpu_columns(graded),
         }

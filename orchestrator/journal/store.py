@@ -156,6 +156,10 @@ class Journal:
 
     # -- verdicts ------------------------------------------------------------------------------------------
 
+    def verdict_keys(self) -> frozenset[str]:
+        """Keys of all journaled executions, as of now."""
+        return frozenset(self._verdicts)
+
     async def verdict(self, key: str) -> Execution | None:
         """The journaled execution of a program, or None."""
         if key not in self._verdicts:

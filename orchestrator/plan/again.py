@@ -15,7 +15,7 @@ from orchestrator.config.compose import Composer
 from orchestrator.config.errors import ConfigError, show
 from orchestrator.config.schema import Config
 from orchestrator.plan.answers import answers_digest
-from orchestrator.plan.folders import choose_run_dir
+from orchestrator.plan.folders import check_results_uri, choose_run_dir
 from orchestrator.plan.keys import api_key_known
 from orchestrator.plan.model import Cell, Plan
 from orchestrator.plan.store import read_plan
@@ -65,7 +65,9 @@ def resume_plan(arguments: Arguments, folder: str) -> Plan:
         _check_model_still_there(cell, path)
     if api_key_known() and any(cell.stand_in for cell in cells):
         notes.append("this run was begun without an API key, so rehearsal goes on standing in for its models")
-    return dataclasses.replace(plan, config=config, cells=cells, resume=True, notes=tuple(notes))
+    resumed = dataclasses.replace(plan, config=config, cells=cells, resume=True, notes=tuple(notes))
+    check_results_uri(resumed)
+    return resumed
 
 
 def regrade_plan(arguments: Arguments, folder: str) -> Plan:
@@ -99,6 +101,9 @@ def regrade_plan(arguments: Arguments, folder: str) -> Plan:
     config = _changed(recorded.config, change)
     if "run.dir" not in change:
         config.run.dir = None
+    if "run.results_uri" not in change:
+        # There are the recorded run's own tables.
+        config.run.results_uri = None
     check_secrets(config, arguments.words)
     plan = Plan(
         name=f"{recorded.name.removesuffix('-regrade')}-regrade",

@@ -1,4 +1,4 @@
-"""Chooses where a run's files go, and refuses a folder that cannot take them."""
+"""Chooses where a run's files go, and refuses a place that cannot take them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.config.errors import ConfigError
 from orchestrator.plan.model import Plan
 
-__all__ = ["PLAN_FILE", "choose_run_dir", "recorded_digest", "same_runs"]
+__all__ = ["PLAN_FILE", "check_results_uri", "choose_run_dir", "recorded_digest", "same_runs"]
 
 PLAN_FILE = "plan.json"
 
@@ -37,16 +37,55 @@ def choose_run_dir(plan: Plan, now: datetime) -> Path:
         if digest == plan.digest:
             raise ConfigError(f"run.dir={folder} holds this same plan already; resume={folder} continues it")
         raise ConfigError(f"run.dir={folder} holds a run of another plan; name a new folder")
+    check_results_uri(plan)
     return folder
+
+
+def check_results_uri(plan: Plan) -> None:
+    """Refuse a ``run.results_uri`` that tables cannot be written to, or where another run's are.
+
+    Raises:
+        ConfigError: naming the place and what would be right.
+    """
+    uri = plan.config.run.results_uri
+    if uri is None:
+        return
+    from pyarrow import fs
+
+    from orchestrator.track.tables import file_exists, open_filesystem, read_rows
+
+    table = f"{uri.rstrip('/')}/results.parquet"
+    own = _recorded(plan.run_dir, "run_id") if plan.resume else None
+    try:
+        filesystem, path = open_filesystem(uri)
+        if own is not None:
+            taken = file_exists(table) and any(row["run_id"] != own for row in read_rows(table, ["run_id"]))
+        else:
+            # A table under its temporary name is of a run under way, or of one that was killed and can be resumed.
+            taken = file_exists(table) or file_exists(f"{table}.partial")
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error.__cause__ or error).split())
+        raise ConfigError(
+            f"run.results_uri={uri} is no place that tables can be written to, as s3://bucket/path or file:///path "
+            f"would be: {why}"
+        ) from None
+    if taken:
+        raise ConfigError(f"run.results_uri={uri} holds another run's results.parquet; name a new place")
+    if isinstance(filesystem, fs.LocalFileSystem):
+        _check_writable(Path(path), "run.results_uri")
 
 
 def recorded_digest(folder: Path) -> str | None:
     """The digest of the plan that a run's folder records; None where it is no run's folder."""
+    return _recorded(folder, "digest")
+
+
+def _recorded(folder: Path, name: str) -> str | None:
     try:
         recorded = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    found = recorded.get("digest") if isinstance(recorded, dict) else None
+    found = recorded.get(name) if isinstance(recorded, dict) else None
     return found if isinstance(found, str) else None
 
 

@@ -60,12 +60,14 @@ class Run:
     def evidence(self, summary: Summary) -> Evidence:
         """What claims are judged by."""
         spent: dict[str, list[float]] = {cell.id: [] for cell in summary.cells}
-        for step in self.steps(("cell", "kind", "started_at", "ended_at", "resumed")):
-            start, end = number(step.get("started_at")), number(step.get("ended_at"))
-            if step.get("kind") != "generation" or step.get("resumed") or start is None or end is None:
+        for step in self.steps(("cell", "kind", "slot", "lease_s", "resumed")):
+            # A step's start and end hold its wait for rate limits too. A batch's reply has no slot: nobody waited
+            # for that one alone.
+            seconds = number(step.get("lease_s"))
+            if step.get("kind") != "generation" or step.get("resumed") or seconds is None or not step.get("slot"):
                 continue
             for cell in step["cell"]:
-                spent.setdefault(cell, []).append(end - start)
+                spent.setdefault(cell, []).append(seconds)
         return Evidence(summary, by_cell(self.rows), spent, self.hardware, self.rates)
 
     def steps(self, columns: Sequence[str], wanted: Sequence[int] | None = None) -> Iterator[dict[str, Any]]:

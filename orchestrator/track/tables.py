@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow.fs import FileSystem
 
-__all__ = ["TableWriter", "open_filesystem", "read_rows"]
+__all__ = ["TableWriter", "file_exists", "open_filesystem", "read_rows"]
 
 ROWS_A_PART: Final = 2_000
 """Rows held in memory before they are written as one row group: a few MB with programs and replies."""
@@ -35,6 +35,18 @@ def open_filesystem(uri: str) -> tuple[FileSystem, str]:
     except (pa.ArrowInvalid, OSError, NotImplementedError) as error:
         raise ValueError(f"{uri} is no place that results can be written to: {error}") from error
     return filesystem, str(path)
+
+
+def file_exists(uri: str) -> bool:
+    """Whether there is a file at a local path or URI.
+
+    Raises:
+        OSError, ValueError: the place cannot be looked at.
+    """
+    from pyarrow import fs
+
+    filesystem, path = open_filesystem(uri)
+    return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
 
 
 class TableWriter:

@@ -250,7 +250,7 @@ async def _measure(case: _Case, folder: Path) -> dict[str, Any]:
         service, prompt, provider="bench", model=_MODEL, max_tokens=512, effort=None, thinking=None
     )
     cell = CellRuntime("bench", "generate_only", 1, False, execution, replies, prompt, True, "local")
-    results = Results(folder, None)
+    results = Results(folder, None, planned={})
     process = psutil.Process()
     done = 0
     memory: list[tuple[int, int, float]] = []

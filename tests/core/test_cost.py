@@ -180,6 +180,15 @@ def test_table_2_is_computed_with_its_formula() -> None:
     assert table["RTX 4060 only", "cost"].computed == "n/a"
 
 
+def test_table_2_has_no_throughput_of_trials_that_the_journal_answered() -> None:
+    timed = rows("b", 4, 0, model="sonnet", started_at=0.0, ended_at=10.0)
+    found = [*timed, {**timed[0], "problem": "p9", "started_at": None, "ended_at": None}]
+    evidence = Evidence(summarise(found, []), {"b": found}, {}, {"card": CARD}, RATES)
+    (scalability,) = [row for row in benefit_table(evidence) if row.quantity == "scalability"]
+    assert scalability.computed == "n/a"
+    assert scalability.formula == "the elapsed time of 1 of 5 trials is unknown, as after a resume"
+
+
 def test_table_2_without_prices_is_not_a_number() -> None:
     found = rows("a", 1, 0, system="execute_only", execute_s=0.6)
     evidence = Evidence(summarise(found, []), {"a": found}, {}, {"card": {"name": "card"}}, RATES)

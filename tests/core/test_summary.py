@@ -144,6 +144,8 @@ def test_times_tokens_and_memory() -> None:
     assert (cell.peak_memory_bytes, cell.peak_memory_bytes_median) == (500, 300)
     assert (cell.input_tokens, cell.cache_read_tokens, cell.output_tokens) == (60, 5, None)
     assert cell.wall_s == 5.0
+    # What the journal answered has no time, and without it the others do not make the cell's.
+    assert only([*rows, row(10, "passed")]).wall_s is None
 
 
 def test_label_names_what_the_axes_set() -> None:

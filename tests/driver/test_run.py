@@ -140,6 +140,13 @@ def test_killed_at_a_random_moment_and_resumed_it_ends_the_same(
     resumed = run(tmp_path, "resume=second", "display=plain")
     assert resumed.code == 0, resumed.out + resumed.err
     assert outcome(tmp_path / "second") == outcome(folder / "first")
+    # Only what this driver did from start to end has a time.
+    steps = read_rows(str(tmp_path / "second" / "steps.parquet"), ["cell", "problem", "kind", "resumed"])
+    bought = {(*json.loads(s["cell"]), s["problem"]) for s in steps if s["kind"] == "generation" and s["resumed"]}
+    untimed = {row[:2] for row in rows(tmp_path / "second", "started_at") if row[3] is None}
+    assert bought
+    assert bought <= untimed
+    assert None not in {row[3] for row in rows(folder / "first", "started_at")}
 
 
 def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(

@@ -15,7 +15,7 @@ from orchestrator.driver.pool import ExecutionPool
 from orchestrator.driver.trial import CellRuntime, TrialTools
 from orchestrator.journal.store import Journal
 
-from .fakes import FakeSlot, FakeSlots, gpu_problem, passed
+from .fakes import FakeSlot, FakeSlots, gpu_problem, passed, problem
 
 
 def cell(service: ExecutionService, *, oracle: bool) -> CellRuntime:
@@ -30,6 +30,34 @@ def cell(service: ExecutionService, *, oracle: bool) -> CellRuntime:
         synthetic=False,
         hardware="fake",
     )
+
+
+def test_a_trial_that_an_earlier_driver_did_part_of_has_no_time_of_its_own(tmp_path: Path) -> None:
+    slots = FakeSlots(lambda slot, job: passed(1.0))
+
+    async def driver() -> list[dict[str, object]]:
+        journal = Journal(tmp_path / "journal.sqlite", "run")
+        pool = ExecutionPool("cpu", slots.start, 1)
+        pool.open()
+        service = ExecutionService(pool, journal, seed=0)
+        wanted, before, found = problem(), journal.verdict_keys(), []
+        try:
+            await service.prepare([wanted])
+            for programs in (["p"], ["p"], ["p", "new"]):
+                tools = TrialTools(cell(service, oracle=False), wanted, 0, seen=before.__contains__)
+                for program in programs:
+                    await tools.grade(program, 1)
+                found.append(tools.row(Outcome(Verdict.PASSED, "p", "", 1, None), 5.0))
+        finally:
+            await pool.close()
+            journal.close()
+        return found
+
+    first, again = asyncio.run(driver()), asyncio.run(driver())
+    # An equal program of the same driver's is no earlier work.
+    assert all(row["started_at"] == 5.0 and isinstance(row["wall_s"], float) for row in first)
+    assert {row[name] for row in again for name in ("wall_s", "started_at", "ended_at")} == {None}
+    assert {row["verdict"] for row in again} == {"passed"}
 
 
 def test_an_oracles_feedback_on_a_gpu_problem_says_what_was_found(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.config.errors import ConfigError
@@ -110,6 +113,25 @@ def test_regrading_on_another_card(tmp_path: Path) -> None:
     begun(tmp_path / "two", "limit=1", "axes.hardware=[l4,h100]")
     with pytest.raises(ConfigError, match="hardware is an axis"):
         load_plan(["regrade=two", "hardware=l4"])
+
+
+def test_tables_elsewhere_are_gone_on_with_by_their_own_run_alone(tmp_path: Path) -> None:
+    place = tmp_path / "bucket"
+    begun(tmp_path / "run", "limit=1", f"run.results_uri={place.as_uri()}")
+    recorded = json.loads((tmp_path / "run" / "plan.json").read_text())
+    (tmp_path / "run" / "plan.json").write_text(json.dumps({**recorded, "run_id": "run-1"}))
+    place.mkdir()
+    (place / "results.parquet.partial").touch()
+    assert load_plan(["resume=run"]).resume
+    pq.write_table(pa.table({"run_id": ["run-1"]}), place / "results.parquet")
+    assert load_plan(["resume=run"]).resume
+    pq.write_table(pa.table({"run_id": ["run-2"]}), place / "results.parquet")
+    with pytest.raises(ConfigError, match="another run's results"):
+        load_plan(["resume=run"])
+    # New verdicts do not go where the old ones are.
+    assert load_plan(["regrade=run"]).config.run.results_uri is None
+    with pytest.raises(ConfigError, match="another run's results"):
+        load_plan(["regrade=run", f"run.results_uri={place.as_uri()}"])
 
 
 @pytest.mark.parametrize("word", ["model=haiku", "turns=2", "samples=3", "limit=1"])

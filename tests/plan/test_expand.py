@@ -42,7 +42,6 @@ def test_every_combination_is_a_cell_and_same_work_is_one() -> None:
         ("axes.samples=[1,5]", {"generate_only": 2, "execute_only": 1, "hybrid": 2}),
         ("axes.model.effort=[low,high]", {"generate_only": 2, "execute_only": 1, "hybrid": 2}),
         ("axes.prompt=[default,gpu]", {"generate_only": 2, "execute_only": 1, "hybrid": 2}),
-        ("axes.seed=[0,1]", {"generate_only": 2, "execute_only": 2, "hybrid": 2}),
         ("axes.execute.limits.cpu_s=[2,4]", {"generate_only": 2, "execute_only": 2, "hybrid": 2}),
         ("axes.hardware=[rtx4060,l4]", {"generate_only": 2, "execute_only": 2, "hybrid": 2}),
     ],

@@ -62,3 +62,34 @@ def test_identical_plans_beside_are_found(tmp_path: Path) -> None:
     (tmp_path / "runs" / "stray").write_text("")
     assert {folder.name for folder in same_runs(plan)} == {"a", "c"}
     assert same_runs(dataclasses.replace(plan, run_dir=tmp_path / "none" / "x")) == []
+
+
+def test_tables_go_to_a_place_of_their_own_or_nowhere(tmp_path: Path) -> None:
+    place = tmp_path / "bucket"
+    word = f"run.results_uri={place.as_uri()}"
+    load_plan(["limit=1", word])
+    assert not place.exists()
+    place.mkdir()
+    for name in ("results.parquet.partial", "results.parquet"):
+        (place / name).write_text("")
+        with pytest.raises(ConfigError, match="holds another run's results") as caught:
+            load_plan(["limit=1", word])
+        assert word in str(caught.value)
+        assert "\n" not in str(caught.value)
+        (place / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("uri", "fragment"),
+    [
+        ("foo://bar", "foo://bar is no place"),
+        ("file:///proc/run", "read-only"),
+        ("nonsense://", "s3://bucket/path"),
+    ],
+)
+def test_places_that_no_table_can_be_written_to(uri: str, fragment: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_plan(["limit=1", f"run.results_uri={uri}"])
+    assert "run.results_uri=" in str(caught.value)
+    assert fragment in str(caught.value)
+    assert "\n" not in str(caught.value)

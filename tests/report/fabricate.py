@@ -288,6 +288,7 @@ class _Maker:
                 "output_tokens": usage[1],
                 "usd": self._usd(trial.model, [usage]),
                 "wall_s": end - start,
+                "lease_s": end - start,
                 "slot": f"generation-{rest.randrange(6)}",
                 "started_at": start,
                 "ended_at": end,

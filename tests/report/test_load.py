@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.core.summary import summarise
 from orchestrator.report.errors import ReportError
-from orchestrator.report.load import combine, load_run
+from orchestrator.report.load import Run, combine, load_run
 from orchestrator.report.trials import read_turns
 from tests.report.fabricate import fabricate_run
 
@@ -80,6 +81,19 @@ def test_tables_may_be_elsewhere(tmp_path: Path, plain_run: Path) -> None:
     (folder / "plan.json").write_text(json.dumps(plan))
     with pytest.raises(ReportError, match="cannot be read"):
         load_run(folder)
+
+
+def test_seconds_of_replies_are_those_of_the_wire(tmp_path: Path) -> None:
+    def step(lease_s: float | None, **more: object) -> dict[str, object]:
+        common = {"cell": '["a"]', "kind": "generation", "slot": "generation-anthropic-0", "resumed": False}
+        # Each waited most of its ten seconds for the rate limit.
+        return {**common, "started_at": 100.0, "ended_at": 110.0, "lease_s": lease_s, **more}
+
+    in_a_batch = step(3600.0, slot=None)
+    steps = [step(0.2), in_a_batch, step(None), step(0.4, resumed=True), step(1.0, kind="scoring")]
+    pq.write_table(pa.Table.from_pylist(steps), tmp_path / "steps.parquet")
+    run = Run("r", tmp_path, {}, [])
+    assert run.evidence(run.summary()).generation_s == {"a": [0.2]}
 
 
 def test_a_run_without_steps_has_none(tmp_path: Path, plain_run: Path) -> None:
