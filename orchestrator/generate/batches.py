@@ -199,17 +199,22 @@ class BatchDesk:
         for tried in range(self._settings.call_retries + 1):
             result = await self._sender.create_batch(entries)
             status, failure = result.value, result.failure
-            if status is None and failure is not None and failure.may_have_charged:
-                # The answer was lost, and the batch may have been made: it is looked for before it is made again.
-                status = await self._find(started, len(tickets))
             if status is not None or failure is None:
                 break
-            if failure.kind not in _PASSING or tried == self._settings.call_retries:
+            passing = failure.kind in _PASSING
+            if passing:
+                await asyncio.sleep(self._pause(tried))
+            if _may_exist(failure):
+                # Only its answer may be lost: the batch is looked for before it is made, and paid, again. After the
+                # pause, since a server that answered too late may still have been making it.
+                status = await self._find(started, len(tickets))
+                if status is not None:
+                    break
+            if not passing or tried == self._settings.call_retries:
                 await self._journal.close_batch(provisional)
                 for ticket in tickets:
                     self._resolve(ticket, BatchOutcome(ticket.custom_id, None, failure))
                 return
-            await asyncio.sleep(self._pause(tried))
         assert status is not None
         await self._journal.put_batch(status.batch_id, payload)
         await self._journal.close_batch(provisional)
@@ -310,6 +315,13 @@ class BatchDesk:
 
 class BatchUnreachable(Exception):
     """The provider does not say what became of a batch."""
+
+
+def _may_exist(failure: Failure) -> bool:
+    """Whether the provider may have made the batch whose creation failed so."""
+    if failure.kind is FailureKind.CONNECTION:
+        return failure.may_have_charged
+    return failure.kind in _PASSING and failure.kind is not FailureKind.RATE_LIMITED
 
 
 def _future() -> asyncio.Future[BatchOutcome]:

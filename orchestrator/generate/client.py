@@ -196,7 +196,8 @@ class MessagesClient:
             async with asyncio.timeout(limit_s):
                 return CallResult(await call())
         except TimeoutError:
-            return CallResult(None, Failure(FailureKind.TIMEOUT, f"no answer within {limit_s:g} s"))
+            failure = Failure(FailureKind.TIMEOUT, f"no answer within {limit_s:g} s", may_have_charged=True)
+            return CallResult(None, failure)
         except Exception as error:  # noqa: BLE001 - as in send
             return CallResult(None, self._failure(error, progress))
 

@@ -95,6 +95,8 @@ class SimulatedSender:
         self.batches: dict[str, SimulatedBatch] = {}
         self.batch_s = 600.0
         self.script_batch: Callable[[str, int], Failure | None] = lambda call, number: None
+        self.kept_anyway = False
+        """Creations that fail make their batch nevertheless."""
         self.script_entry: Callable[[BatchEntry, str], Failure | None] = lambda entry, batch_id: None
 
     def windows(self) -> tuple[Window, ...]:
@@ -162,7 +164,7 @@ class SimulatedSender:
         await asyncio.sleep(0.1)
         name = f"batch_{len(self.batches)}"
         decided = self.script_batch("create", len(self.batches))
-        if decided is None or decided.may_have_charged:
+        if decided is None or decided.may_have_charged or self.kept_anyway:
             self.batches[name] = SimulatedBatch(list(entries), asyncio.get_running_loop().time())
         if decided is not None:
             return CallResult(None, decided)

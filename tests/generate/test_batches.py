@@ -154,6 +154,35 @@ def test_a_lost_answer_to_a_creation_does_not_buy_twice() -> None:
     assert len(desk(main).sender.batches) == 1
 
 
+def created(kind: FailureKind, *, charged: bool, made: bool) -> int:
+    """Batches at the provider after the first creation failed with ``kind``."""
+
+    async def main(d: Desk) -> None:
+        d.sender.kept_anyway = made
+        first = [Failure(kind, "no answer", may_have_charged=charged)]
+        d.sender.script_batch = lambda call, number: first.pop() if call == "create" and first else None
+        assert all(isinstance(reply, Reply) for reply in await d.ask_all(3))
+        assert not d.books.open
+
+    return len(desk(main).sender.batches)
+
+
+@pytest.mark.parametrize(
+    "kind", [FailureKind.TIMEOUT, FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.ACTOR_DIED]
+)
+def test_a_batch_is_looked_for_before_it_is_made_again(kind: FailureKind) -> None:
+    """A gateway's 502 says as little of what became of it as an answer that does not come."""
+    assert created(kind, charged=False, made=True) == 1
+    assert created(kind, charged=False, made=False) == 1
+
+
+def test_a_batch_is_not_looked_for_where_none_can_have_been_made() -> None:
+    # Others' batches of the same size are none of ours.
+    assert created(FailureKind.RATE_LIMITED, charged=False, made=True) == 2
+    assert created(FailureKind.CONNECTION, charged=False, made=True) == 2
+    assert created(FailureKind.CONNECTION, charged=True, made=True) == 1
+
+
 def test_a_refused_key_stops_the_sweep() -> None:
     async def main(d: Desk) -> None:
         d.sender.script_batch = lambda call, number: Failure(FailureKind.FATAL, "invalid x-api-key", 401, "req_1")

@@ -273,6 +273,19 @@ def test_where_the_key_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         read_key(Endpoint("anthropic", key_file=str(tmp_path / "none")))
 
 
+def test_a_call_that_is_not_answered_in_time_may_have_been_done() -> None:
+    async def main() -> None:
+        async with wire(lambda _, writer: stream(writer, events())) as server:
+            client = MessagesClient(endpoint(server))
+            result = await client._call(asyncio.Event().wait, limit_s=0.01)
+            await client.close()
+        assert result.failure is not None
+        assert result.failure.kind is FailureKind.TIMEOUT
+        assert result.failure.may_have_charged
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("key", [f"{KEY}\nsecond-line", f"{KEY} x", f"{KEY}\u00e9", f"{KEY}\x00", f"{KEY}\x7f"])
 def test_what_no_header_can_carry_is_no_key_and_is_not_quoted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
