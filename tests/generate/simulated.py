@@ -48,6 +48,7 @@ class SimulatedBatch:
     entries: list[BatchEntry]
     created: float
     cancelled: float | None = None
+    created_unix_s: float = field(default_factory=time.time)
 
 
 class SimulatedSender:
@@ -180,7 +181,7 @@ class SimulatedSender:
         batch = self.batches[batch_id]
         ended = asyncio.get_running_loop().time() >= batch.created + self.batch_s
         total = len(batch.entries)
-        return BatchStatus(batch_id, ended, time.time(), total, 0 if ended else total)
+        return BatchStatus(batch_id, ended, batch.created_unix_s, total, 0 if ended else total)
 
     async def batch_outcomes(self, batch_id: str) -> CallResult[list[BatchOutcome]]:
         batch = self.batches[batch_id]
