@@ -12,6 +12,7 @@ from rich.console import Console
 
 from orchestrator.cluster.session import ClusterError
 from orchestrator.driver.execution import InvalidReference
+from orchestrator.driver.generation import OpenBatches
 from orchestrator.driver.notes import shown
 from orchestrator.driver.pool import PoolBroken
 from orchestrator.driver.regrade import RegradeError
@@ -47,6 +48,7 @@ EXPECTED: Final = (
     JournalBusy,
     JournalError,
     OSError,
+    OpenBatches,
     PoolBroken,
     RegradeError,
     TrackingUnreachable,

@@ -21,10 +21,11 @@ from orchestrator.generate.rehearsal.problems import write_problems
 from orchestrator.generate.rehearsal.process import RehearsalServer
 from orchestrator.generate.rehearsal.settings import RehearsalSettings
 from orchestrator.generate.service import GenerationService, Route, ServiceSettings
+from orchestrator.journal.store import Journal
 from orchestrator.ledger import Ledger
 from orchestrator.plan.model import Cell, Plan
 
-__all__ = ["Generation", "describe_price", "price_of"]
+__all__ = ["Generation", "OpenBatches", "check_batches", "describe_price", "price_of"]
 
 
 def price_of(model: ModelConfig, when: datetime) -> Price | GpuTimePrice | None:
@@ -54,6 +55,26 @@ def describe_price(price: Price | GpuTimePrice) -> dict[str, Any]:
         "cache_write_per_mtok": float(rates.cache_write),
         "source": price.source,
     }
+
+
+class OpenBatches(Exception):
+    """An earlier driver left batches at the provider that this one would not look at."""
+
+
+async def check_batches(plan: Plan, journal: Journal) -> None:
+    """Make sure that nothing is asked for singly which an open batch of the run answers.
+
+    Raises:
+        OpenBatches: there are such batches.
+    """
+    if plan.config.generate.mode == "batch":
+        return
+    count = len(await journal.open_batches())
+    if count:
+        raise OpenBatches(
+            f"{count} batch(es) of this run are still open at the provider and paid for; resume with "
+            "generate.mode=batch first, or their replies would be bought twice"
+        )
 
 
 def _places() -> list[str]:

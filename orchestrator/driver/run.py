@@ -36,7 +36,7 @@ from orchestrator.driver.ending import (
     say_failure,
 )
 from orchestrator.driver.execution import ExecutionService
-from orchestrator.driver.generation import Generation
+from orchestrator.driver.generation import Generation, check_batches
 from orchestrator.driver.local_servers import check_local_servers
 from orchestrator.driver.notes import announce, closing_notes
 from orchestrator.driver.placement import Placement, place
@@ -111,6 +111,7 @@ class _Run:
             # The journal first: its lock keeps a second driver from touching the folder.
             journal = Journal(plan.run_dir / "journal.sqlite", str(self.record["run_id"]))
             stack.callback(journal.close)
+            await check_batches(plan, journal)
             write_record(plan, self.record)
             try:
                 return await self._work(stack, journal)

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from orchestrator.core.digests import canonical_json, digest
 from orchestrator.core.generation import GenerationRequest
 from orchestrator.generate.attempts import Failure, FailureKind
-from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
+from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, CallResult
 from orchestrator.generate.limiter import GenerationStopped
 from orchestrator.generate.ports import ReplyJournal, Sender
 
@@ -23,9 +23,10 @@ T = TypeVar("T")
 
 _PENDING: Final = "pending:"
 """Prefix of the id under which a batch is journaled before the provider has given it one."""
-_RECENT: Final = 100
+_RECENT: Final = 1000
+"""Batches that are looked through for a lost one: the most that the API lists at once."""
 _CLOCKS_S: Final = 300.0
-"""How far the provider's clock may be behind ours when a batch is looked for by the time of its creation."""
+"""How far the provider's clock may be from ours when a batch is looked for by the time of its creation."""
 _PASSING: Final = frozenset(
     {
         FailureKind.RATE_LIMITED,
@@ -95,8 +96,11 @@ class BatchDesk:
         self._flush: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._earlier: dict[str, Ticket] = {}
+        self._sought: dict[str, asyncio.Task[None]] = {}
+        """By custom id, the search for the batch that an earlier driver was creating when it ended."""
         self._attached: asyncio.Task[None] | None = None
         self._open: dict[str, list[Ticket]] = {}
+        self._followed: set[str] = set()
         self._stopped = False
 
     @property
@@ -105,10 +109,15 @@ class BatchDesk:
         return {batch_id: len(tickets) for batch_id, tickets in self._open.items()}
 
     async def claim(self, key: str) -> Ticket | None:
-        """The ticket of an earlier driver for this request, if its batch is still open. Can be claimed once."""
+        """The ticket of an earlier driver for this request, if its batch is still open. Can be claimed once.
+
+        Returns once it is sure whether there is such a batch, which may be long after others have ended.
+        """
         if self._attached is None:
             self._attached = asyncio.create_task(self._attach())
         await asyncio.shield(self._attached)
+        if (search := self._sought.get(custom_id(key))) is not None:
+            await asyncio.wait({search})
         return self._earlier.pop(custom_id(key), None)
 
     def submit(self, key: str, request: GenerationRequest, rehearsal_id: str, reservation_id: int | None) -> Ticket:
@@ -168,7 +177,7 @@ class BatchDesk:
         if tickets:
             self._begin(self._create(tickets), tickets)
 
-    def _begin(self, work: Awaitable[None], tickets: list[Ticket]) -> None:
+    def _begin(self, work: Awaitable[None], tickets: list[Ticket]) -> asyncio.Task[None]:
         """Run ``work`` on its own; should it fail, whoever waits for one of the tickets is told."""
 
         async def guarded() -> None:
@@ -186,6 +195,7 @@ class BatchDesk:
         task = asyncio.create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _create(self, tickets: list[Ticket]) -> None:
         entries = [ticket.entry for ticket in tickets if ticket.entry is not None]
@@ -195,41 +205,41 @@ class BatchDesk:
         await self._journal.put_batch(provisional, payload)
         for ticket in tickets:
             ticket.sent = True
-        status: BatchStatus | None = None
+        batch_id: str | None = None
         for tried in range(self._settings.call_retries + 1):
             result = await self._sender.create_batch(entries)
-            status, failure = result.value, result.failure
-            if status is None and failure is not None and failure.may_have_charged:
-                # The answer was lost, and the batch may have been made: it is looked for before it is made again.
-                status = await self._find(started, len(tickets))
-            if status is not None or failure is None:
+            if result.value is not None:
+                batch_id = result.value.batch_id
                 break
-            if failure.kind not in _PASSING or tried == self._settings.call_retries:
+            failure = result.failure
+            assert failure is not None
+            passing = failure.kind in _PASSING
+            if passing:
+                await asyncio.sleep(self._pause(tried))
+            if _may_exist(failure):
+                # Only its answer may be lost: the batch is looked for before it is made, and paid, again. After the
+                # pause, since a server that answered too late may still have been making it.
+                batch_id = await self._find(started, tickets)
+                if batch_id is not None:
+                    break
+            if not passing or tried == self._settings.call_retries:
                 await self._journal.close_batch(provisional)
                 for ticket in tickets:
                     self._resolve(ticket, BatchOutcome(ticket.custom_id, None, failure))
                 return
-            await asyncio.sleep(self._pause(tried))
-        assert status is not None
-        await self._journal.put_batch(status.batch_id, payload)
+        assert batch_id is not None
+        await self._journal.put_batch(batch_id, payload)
         await self._journal.close_batch(provisional)
-        await self._follow(status.batch_id, tickets, started)
+        await self._follow(batch_id, tickets, started)
 
     async def _follow(self, batch_id: str, tickets: list[Ticket], started: float) -> None:
         """Poll until the batch has ended, hand its outcomes out, and close it once they are journaled."""
         self._open[batch_id] = tickets
+        self._followed.add(batch_id)
         for ticket in tickets:
             ticket.sent, ticket.submitted_unix_s = True, started
         try:
-            while True:
-                status = await self._surely(lambda: self._sender.batch_status(batch_id))
-                if status.ended:
-                    break
-                await asyncio.sleep(self._settings.poll_s)
-            outcomes = {
-                outcome.custom_id: outcome
-                for outcome in await self._surely(lambda: self._sender.batch_outcomes(batch_id))
-            }
+            outcomes = await self._outcomes(batch_id)
             lost = Failure(FailureKind.SERVER_ERROR, "the batch's results do not contain it")
             for ticket in tickets:
                 missing = BatchOutcome(ticket.custom_id, None, lost, again=True)
@@ -243,6 +253,16 @@ class BatchDesk:
             raise
         del self._open[batch_id]
         await self._journal.close_batch(batch_id)
+
+    async def _outcomes(self, batch_id: str) -> dict[str, BatchOutcome]:
+        """By custom id, once the batch has ended."""
+        while True:
+            status = await self._surely(lambda: self._sender.batch_status(batch_id))
+            if status.ended:
+                break
+            await asyncio.sleep(self._settings.poll_s)
+        outcomes = await self._surely(lambda: self._sender.batch_outcomes(batch_id))
+        return {outcome.custom_id: outcome for outcome in outcomes}
 
     async def _surely(self, call: Callable[[], Awaitable[CallResult[T]]]) -> T:
         """The call's value, tried again while the provider cannot be reached.
@@ -268,29 +288,52 @@ class BatchDesk:
             if content["provider"] != self._provider:
                 continue
             started = float(content["started"])
-            tickets = [Ticket(name, reservation_id, _future()) for name, reservation_id in content["entries"]]
-            real_id = batch_id
+            tickets = [Ticket(name, paid, _future(), sent=True) for name, paid in content["entries"]]
+            names = [ticket.custom_id for ticket in tickets]
+            self._earlier.update(zip(names, tickets, strict=True))
             if batch_id.startswith(_PENDING):
-                found = await self._find(started, len(tickets))
-                if found is None:
-                    # It was never created: its requests are bought anew.
-                    await self._journal.close_batch(batch_id)
-                    continue
-                real_id = found.batch_id
-                await self._journal.put_batch(real_id, payload)
-                await self._journal.close_batch(batch_id)
-            self._earlier.update({ticket.custom_id: ticket for ticket in tickets})
-            self._begin(self._follow(real_id, tickets, started), tickets)
+                search = self._begin(self._take_up(batch_id, payload, tickets, started), tickets)
+                self._sought.update(dict.fromkeys(names, search))
+            else:
+                self._begin(self._follow(batch_id, tickets, started), tickets)
 
-    async def _find(self, started: float, total: int) -> BatchStatus | None:
-        """A batch of the account that fits and that nobody here follows: what became of a lost answer."""
-        recent = await self._surely(lambda: self._sender.recent_batches(_RECENT))
-        known = set(self._open) | set(await self._journal.open_batches())
-        for status in recent:
-            fits = status.total == total and status.created_unix_s >= started - _CLOCKS_S
-            if fits and status.batch_id not in known:
-                return status
-        return None
+    async def _take_up(self, provisional: str, payload: str, tickets: list[Ticket], started: float) -> None:
+        """Follow the batch that an earlier driver was creating when it ended, if it was created."""
+        batch_id = await self._find(started, tickets)
+        if batch_id is not None:
+            await self._journal.put_batch(batch_id, payload)
+        await self._journal.close_batch(provisional)
+        if batch_id is not None:
+            self._begin(self._follow(batch_id, tickets, started), tickets)
+            return
+        # It was never created: its requests are bought anew.
+        for ticket in tickets:
+            self._earlier.pop(ticket.custom_id, None)
+
+    async def _find(self, started: float, tickets: list[Ticket]) -> str | None:
+        """The batch in which these were sent, where the answer to its creation was lost; None: it was never made.
+
+        Other runs of the account may make batches of the same size, and only its results tell what a batch holds:
+        each that fits is waited for until it is known to be another's.
+        """
+        names = {ticket.custom_id for ticket in tickets}
+        earliest, latest = started - _CLOCKS_S, time.time() + _CLOCKS_S
+        # Kept from one look to the next: newer ones may meanwhile have pushed them off the list.
+        fitting: dict[str, float] = {}
+        others: set[str] = set()
+        while True:
+            for status in await self._surely(lambda: self._sender.recent_batches(_RECENT)):
+                if status.total == len(tickets) and earliest <= status.created_unix_s <= latest:
+                    fitting[status.batch_id] = status.created_unix_s
+            known = self._followed | others | set(await self._journal.open_batches())
+            left = {batch_id: created for batch_id, created in fitting.items() if batch_id not in known}
+            if not left:
+                return None
+            # The one made just after the request for it was sent; one made before only if the clocks differ.
+            likely = min(left, key=lambda batch_id: (left[batch_id] < started, abs(left[batch_id] - started)))
+            if names <= (await self._outcomes(likely)).keys():
+                return likely
+            others.add(likely)
 
     def _payload(self, tickets: list[Ticket], started: float) -> str:
         entries = [[ticket.custom_id, ticket.reservation_id] for ticket in tickets]
@@ -310,6 +353,13 @@ class BatchDesk:
 
 class BatchUnreachable(Exception):
     """The provider does not say what became of a batch."""
+
+
+def _may_exist(failure: Failure) -> bool:
+    """Whether the provider may have made the batch whose creation failed so."""
+    if failure.kind is FailureKind.CONNECTION:
+        return failure.may_have_charged
+    return failure.kind in _PASSING and failure.kind is not FailureKind.RATE_LIMITED
 
 
 def _future() -> asyncio.Future[BatchOutcome]:

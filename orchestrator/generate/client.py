@@ -54,7 +54,7 @@ def read_key(endpoint: Endpoint) -> str:
     """The key to send, read on the node that calls this: from the endpoint's file, else the environment.
 
     Raises:
-        MissingKey: there is none, or the file cannot be read.
+        MissingKey: there is none, the file cannot be read, or what it holds is no key.
     """
     if not endpoint.needs_key:
         return _NO_SECRET
@@ -63,12 +63,23 @@ def read_key(endpoint: Endpoint) -> str:
             key = Path(endpoint.key_file).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise MissingKey(f"the key file {endpoint.key_file} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise MissingKey(f"the key file {endpoint.key_file} is not text") from None
         if not key:
             raise MissingKey(f"the key file {endpoint.key_file} is empty")
-        return key
+        return _checked(key, f"the key file {endpoint.key_file}")
     key = os.environ.get("ANTHROPIC_API_KEY", "").strip()
     if not key:
         raise MissingKey("ANTHROPIC_API_KEY is not set on the node that generates, and model.key_file is not given")
+    return _checked(key, "ANTHROPIC_API_KEY")
+
+
+def _checked(key: str, source: str) -> str:
+    """The key as it is, if an HTTP header can carry it: errors about one that cannot would quote it."""
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise MissingKey(
+            f"{source} does not hold one API key: that is one line of printable ASCII characters without spaces"
+        )
     return key
 
 
@@ -185,7 +196,8 @@ class MessagesClient:
             async with asyncio.timeout(limit_s):
                 return CallResult(await call())
         except TimeoutError:
-            return CallResult(None, Failure(FailureKind.TIMEOUT, f"no answer within {limit_s:g} s"))
+            failure = Failure(FailureKind.TIMEOUT, f"no answer within {limit_s:g} s", may_have_charged=True)
+            return CallResult(None, failure)
         except Exception as error:  # noqa: BLE001 - as in send
             return CallResult(None, self._failure(error, progress))
 
@@ -222,8 +234,10 @@ class MessagesClient:
             )
         # The SDK wraps errors before the answer, and not those within a stream.
         cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) and error.__cause__ else error
-        # Before a connection stood, nothing can have been generated.
-        never_sent = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+        # Before a connection stood, nothing can have been generated; nor from what our own side did not send.
+        never_sent = isinstance(
+            cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.LocalProtocolError
+        )
         timed_out = isinstance(cause, httpx2.TimeoutException) or isinstance(error, anthropic.APITimeoutError)
         if progress.began and not timed_out:
             kind = FailureKind.DROPPED

@@ -56,6 +56,12 @@ def test_a_batch_that_ctrl_c_leaves_is_taken_up_by_the_resume(tmp_path: Path, ca
     said = "were cancelled at the provider" if cancel else "go on at the provider"
     assert f"1 batch(es) {said}" in ended.out
     assert open_batches(tmp_path / "r") == 1
+    record = (tmp_path / "r" / "plan.json").read_bytes()
+    refused = run(tmp_path, "resume=r", "generate.mode=messages", "display=plain")
+    assert refused.code == 1
+    assert "run failed: 1 batch(es) of this run are still open at the provider" in refused.err
+    assert "Traceback" not in refused.err
+    assert (tmp_path / "r" / "plan.json").read_bytes() == record, "a resume goes on as before"
     resumed = run(tmp_path, "resume=r", "generate.batch_poll_s=0.5", "display=plain")
     assert resumed.code == 0, resumed.out + resumed.err
     assert open_batches(tmp_path / "r") == 0

@@ -48,6 +48,7 @@ class SimulatedBatch:
     entries: list[BatchEntry]
     created: float
     cancelled: float | None = None
+    created_unix_s: float = field(default_factory=time.time)
 
 
 class SimulatedSender:
@@ -95,6 +96,8 @@ class SimulatedSender:
         self.batches: dict[str, SimulatedBatch] = {}
         self.batch_s = 600.0
         self.script_batch: Callable[[str, int], Failure | None] = lambda call, number: None
+        self.kept_anyway = False
+        """Creations that fail make their batch nevertheless."""
         self.script_entry: Callable[[BatchEntry, str], Failure | None] = lambda entry, batch_id: None
 
     def windows(self) -> tuple[Window, ...]:
@@ -162,7 +165,7 @@ class SimulatedSender:
         await asyncio.sleep(0.1)
         name = f"batch_{len(self.batches)}"
         decided = self.script_batch("create", len(self.batches))
-        if decided is None or decided.may_have_charged:
+        if decided is None or decided.may_have_charged or self.kept_anyway:
             self.batches[name] = SimulatedBatch(list(entries), asyncio.get_running_loop().time())
         if decided is not None:
             return CallResult(None, decided)
@@ -178,7 +181,7 @@ class SimulatedSender:
         batch = self.batches[batch_id]
         ended = asyncio.get_running_loop().time() >= batch.created + self.batch_s
         total = len(batch.entries)
-        return BatchStatus(batch_id, ended, time.time(), total, 0 if ended else total)
+        return BatchStatus(batch_id, ended, batch.created_unix_s, total, 0 if ended else total)
 
     async def batch_outcomes(self, batch_id: str) -> CallResult[list[BatchOutcome]]:
         batch = self.batches[batch_id]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
@@ -154,6 +155,49 @@ def test_a_lost_answer_to_a_creation_does_not_buy_twice() -> None:
     assert len(desk(main).sender.batches) == 1
 
 
+def created(kind: FailureKind, *, charged: bool, made: bool) -> int:
+    """Batches at the provider after the first creation failed with ``kind``."""
+
+    async def main(d: Desk) -> None:
+        d.sender.kept_anyway = made
+        first = [Failure(kind, "no answer", may_have_charged=charged)]
+        d.sender.script_batch = lambda call, number: first.pop() if call == "create" and first else None
+        assert all(isinstance(reply, Reply) for reply in await d.ask_all(3))
+        assert not d.books.open
+
+    return len(desk(main).sender.batches)
+
+
+@pytest.mark.parametrize(
+    "kind", [FailureKind.TIMEOUT, FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.ACTOR_DIED]
+)
+def test_a_batch_is_looked_for_before_it_is_made_again(kind: FailureKind) -> None:
+    """A gateway's 502 says as little of what became of it as an answer that does not come."""
+    assert created(kind, charged=False, made=True) == 1
+    assert created(kind, charged=False, made=False) == 1
+
+
+def test_a_batch_is_not_looked_for_where_none_can_have_been_made() -> None:
+    # Others' batches of the same size are none of ours.
+    assert created(FailureKind.RATE_LIMITED, charged=False, made=True) == 2
+    assert created(FailureKind.CONNECTION, charged=False, made=True) == 2
+    assert created(FailureKind.CONNECTION, charged=True, made=True) == 1
+
+
+def test_a_batch_that_was_followed_already_is_not_taken_for_a_later_one() -> None:
+    """What expired is asked for again under the same ids, and its first batch is not the one that is lost."""
+
+    async def main(d: Desk) -> None:
+        refused = iter([None, passing(), passing(), passing(), passing(), None])
+        d.sender.script_batch = lambda call, number: next(refused, None) if call == "create" else None
+        d.sender.script_entry = lambda entry, batch_id: passing() if batch_id == "batch_0" else None
+        assert all(isinstance(reply, Reply) for reply in await d.ask_all(3))
+
+    d = desk(main)
+    assert d.service.stats.retries == 3
+    assert len(d.sender.batches) == 2
+
+
 def test_a_refused_key_stops_the_sweep() -> None:
     async def main(d: Desk) -> None:
         d.sender.script_batch = lambda call, number: Failure(FailureKind.FATAL, "invalid x-api-key", 401, "req_1")
@@ -185,6 +229,96 @@ def test_the_next_driver_takes_up_an_open_batch_and_buys_nothing_twice(crash: st
         assert not first.books.batches
         assert not first.books.open
         await second.service.close()
+
+    run(main())
+
+
+async def killed(sender: SimulatedSender, *, before_creation: bool = False) -> Books:
+    """The books of a driver that was killed before it knew the id of its batch of three."""
+    first = Desk(sender)
+    tasks = [asyncio.create_task(first.ask(n)) for n in range(3)]
+    await asyncio.sleep(30)
+    first.books.batches["pending:x"] = first.books.batches.pop("batch_0")
+    first.service.stop()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if before_creation:
+        del sender.batches["batch_0"]
+    await first.service.close()
+    return first.books
+
+
+OTHER = dataclasses.replace(REQUEST, system="another sweep")
+
+
+async def another_run(sender: SimulatedSender) -> None:
+    """Three replies bought by another run of the same account."""
+    other = Desk(sender)
+    asked = (other.service.generate(OTHER, sample=n, turn=0, problem_id="p", account=ACCOUNT) for n in range(3))
+    assert all(isinstance(reply, Reply) for reply in await asyncio.gather(*asked))
+    await other.service.close()
+
+
+@pytest.mark.parametrize("clock_s", [0.0, -60.0, 60.0])
+def test_a_batch_of_another_run_is_not_taken_for_the_lost_one(clock_s: float) -> None:
+    async def main() -> None:
+        sender = SimulatedSender()
+        books = await killed(sender)
+        other = asyncio.create_task(another_run(sender))
+        await asyncio.sleep(30)
+        for batch in sender.batches.values():
+            batch.created_unix_s += clock_s
+        later = Desk(sender, books)
+        assert all(isinstance(reply, Reply) for reply in await later.ask_all(3))
+        await other
+        assert list(sender.batches) == ["batch_0", "batch_1"], "nothing is bought twice"
+        assert not books.open
+        assert not books.batches
+        await later.service.close()
+
+    run(main())
+
+
+def test_while_a_batch_may_be_the_lost_one_nothing_is_bought_again() -> None:
+    """Only its results tell whose it is."""
+
+    async def main() -> None:
+        sender = SimulatedSender()
+        books = await killed(sender, before_creation=True)
+        # The other's is the only batch there is.
+        other = asyncio.create_task(another_run(sender))
+        await asyncio.sleep(30)
+        later = Desk(sender, books)
+        asked = asyncio.create_task(later.ask_all(3))
+        new = asyncio.create_task(later.ask(99))
+        await asyncio.sleep(100)
+        sizes = [len(batch.entries) for batch in sender.batches.values()]
+        assert sizes == [3, 1], "what was in no lost batch does not wait"
+        assert isinstance(await new, Reply)
+        assert all(isinstance(reply, Reply) for reply in await asked)
+        await other
+        assert [len(batch.entries) for batch in sender.batches.values()] == [3, 1, 3]
+        assert not books.batches
+        await later.service.close()
+
+    run(main())
+
+
+def test_a_search_for_the_lost_batch_goes_on_in_the_next_driver() -> None:
+    async def main() -> None:
+        sender = SimulatedSender()
+        books = await killed(sender)
+        second = Desk(sender, books)
+        asked = asyncio.create_task(second.ask_all(3))
+        await asyncio.sleep(30)
+        second.service.stop()
+        assert all(isinstance(result, GenerationStopped) for result in await asked)
+        assert list(books.batches) == ["pending:x"]
+        assert len(books.open) == 3, "it may be paid, so its money stays set aside"
+        third = Desk(sender, books)
+        assert all(isinstance(reply, Reply) for reply in await third.ask_all(3))
+        assert list(sender.batches) == ["batch_0"]
+        assert not books.open
+        await third.service.close()
 
     run(main())
 

@@ -273,6 +273,57 @@ def test_where_the_key_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         read_key(Endpoint("anthropic", key_file=str(tmp_path / "none")))
 
 
+def test_a_call_that_is_not_answered_in_time_may_have_been_done() -> None:
+    async def main() -> None:
+        async with wire(lambda _, writer: stream(writer, events())) as server:
+            client = MessagesClient(endpoint(server))
+            result = await client._call(asyncio.Event().wait, limit_s=0.01)
+            await client.close()
+        assert result.failure is not None
+        assert result.failure.kind is FailureKind.TIMEOUT
+        assert result.failure.may_have_charged
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("key", [f"{KEY}\nsecond-line", f"{KEY} x", f"{KEY}\u00e9", f"{KEY}\x00", f"{KEY}\x7f"])
+def test_what_no_header_can_carry_is_no_key_and_is_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(key, encoding="utf-8")
+    with pytest.raises(MissingKey, match="does not hold one API key") as refused:
+        read_key(Endpoint("anthropic", key_file=str(file)))
+    assert KEY not in str(refused.value)
+    # No environment can hold a zero byte.
+    monkeypatch.setenv("ANTHROPIC_API_KEY", key.replace("\0", "\1"))
+    with pytest.raises(MissingKey, match="ANTHROPIC_API_KEY does not hold one API key") as refused:
+        read_key(Endpoint("anthropic"))
+    assert KEY not in str(refused.value)
+
+
+def test_a_key_file_that_is_not_text_is_told_in_a_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(b"\xff\xfe" + KEY.encode("utf-16-le"))
+    with pytest.raises(MissingKey, match="is not text"):
+        read_key(Endpoint("anthropic", key_file=str(file)))
+
+
+def test_what_our_own_side_refuses_to_send_is_not_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.generate.client.REHEARSAL_HEADER", "no header\n")
+
+    async def main() -> None:
+        async with wire(lambda _, writer: stream(writer, events())) as server:
+            client = MessagesClient(endpoint(server))
+            result = await client.send(Attempt(REQUEST, 5.0, "p;0;0;0"))
+            await client.close()
+        assert not server.seen
+        assert "LocalProtocolError" in failure_of(result).message
+        assert not failure_of(result).may_have_charged
+
+    asyncio.run(main())
+
+
 def test_the_rehearsal_id_goes_to_a_loopback_address_only() -> None:
     from orchestrator.generate.requests import is_loopback
 
