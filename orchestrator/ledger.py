@@ -104,6 +104,13 @@ class Ledger:
         """Whether some reservation was refused for good."""
         return self._refused > 0
 
+    def fits(self, worst_usd: Decimal, account: AccountRef) -> bool:
+        """Whether :meth:`reserve`, called at once, would grant it without waiting for anything in flight.
+
+        Whoever waits already does not fit, so nobody stands before it.
+        """
+        return all(totals.fits(worst_usd) for totals in self._scopes(account))
+
     async def reserve(self, *, key: str, worst_usd: Decimal, account: AccountRef) -> int:
         """Promise ``worst_usd``; durable on return. Waits while promises in flight could still make room.
 
@@ -113,7 +120,7 @@ class Ledger:
         Raises:
             BudgetExhausted: it does not fit and nothing in flight could change that.
         """
-        if self._fits(account, worst_usd) and not self._waiting:
+        if self.fits(worst_usd, account) and not self._waiting:
             self._take(account, worst_usd)
         else:
             waiter = _Waiter(account, worst_usd, asyncio.get_running_loop().create_future())
@@ -187,9 +194,6 @@ class Ledger:
     def _for_cell(self) -> Totals:
         return Totals(self._caps[1], "budget.cell_usd")
 
-    def _fits(self, account: AccountRef, usd: Decimal) -> bool:
-        return all(totals.fits(usd) for totals in self._scopes(account))
-
     def _take(self, account: AccountRef, usd: Decimal) -> None:
         for totals in self._scopes(account):
             totals.reserved += usd
@@ -212,7 +216,7 @@ class Ledger:
             waiter = self._waiting.popleft()
             if waiter.decided.done():
                 continue
-            if self._fits(waiter.account, waiter.worst):
+            if self.fits(waiter.worst, waiter.account):
                 self._take(waiter.account, waiter.worst)
                 waiter.decided.set_result(None)
                 continue

@@ -64,6 +64,23 @@ def test_a_reservation_that_does_not_fit_waits_for_one_in_flight() -> None:
     asyncio.run(check())
 
 
+def test_it_says_beforehand_whether_one_would_wait() -> None:
+    async def check() -> None:
+        books = ledger("1.00", cell="0.90")
+        first = await reserve(books, "0.80")
+        waiting = asyncio.create_task(reserve(books, "0.50"))
+        await asyncio.sleep(0)
+        assert not books.fits(Decimal("0.15"), account())
+        assert books.fits(Decimal("0.15"), account("other"))
+        # Also behind one who waits for more than there is.
+        await asyncio.wait_for(reserve(books, "0.15", account("other")), 1)
+        assert not waiting.done()
+        books.settle(first, Decimal("0.10"))
+        await waiting
+
+    asyncio.run(check())
+
+
 def test_it_is_refused_when_nothing_in_flight_can_help() -> None:
     async def check() -> None:
         books = ledger("1.00")

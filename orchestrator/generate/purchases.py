@@ -204,7 +204,12 @@ class Purchases:
         retries = 0
         try:
             while True:
-                slot = await self._admitted(lane, step, again=retries > 0)
+                slot = await self._admitted(lane, step, again=retries > 0 or reservation is not None)
+                if reservation is None and not self._fits(step):
+                    # Who has money may be waiting for this slot, so nobody waits for money with a slot in hand.
+                    lane.limiter.give_back(slot)
+                    reservation = await self.reserve(step)
+                    continue
                 try:
                     if reservation is None:
                         reservation = await self.reserve(step)
@@ -245,6 +250,10 @@ class Purchases:
             raise self._breaker.tripped
         if self._stopping.is_set():
             raise GenerationStopped("the sweep is stopping")
+
+    def _fits(self, step: Step) -> bool:
+        worst = self.worst_usd(step.request)
+        return worst is None or self._reserver.fits(worst, step.account)
 
     async def reserve(self, step: Step, *, batch: bool = False) -> int | None:
         """Set the worst case of one attempt aside; None where the price is unknown."""

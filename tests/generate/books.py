@@ -72,8 +72,11 @@ class Books:
     async def close_batch(self, batch_id: str) -> None:
         del self.batches[batch_id]
 
+    def fits(self, worst_usd: Decimal, account: AccountRef) -> bool:
+        return self.usd is None or self.committed + worst_usd <= self.usd
+
     async def reserve(self, *, key: str, worst_usd: Decimal, account: AccountRef) -> int:
-        while self.usd is not None and self.committed + worst_usd > self.usd:
+        while not self.fits(worst_usd, account):
             if not self.open:
                 raise BudgetExhausted("no room")
             await self._changed.wait()

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
 from orchestrator.core.money import BudgetExhausted
-from orchestrator.core.prices import GpuTimePrice, Price, Rates
+from orchestrator.core.prices import GpuTimePrice, Price, Rates, input_tokens_upper_bound
 from orchestrator.generate.attempts import Attempt, AttemptReply, Failure, FailureKind, ModelFacts
 from orchestrator.generate.batch_records import CallResult
 from orchestrator.generate.service import (
@@ -306,6 +306,18 @@ def test_the_budget_is_never_exceeded_and_the_rest_is_not_run() -> None:
 
     b = bench(main, usd="0.02")
     assert b.books.settled <= Decimal("0.02")
+
+
+def test_a_retry_near_the_end_of_the_budget_gets_its_slot_back() -> None:
+    """Whoever waits for the money that the retry holds must not hold the slot that the retry needs."""
+
+    async def main(b: Bench) -> None:
+        results = await asyncio.gather(*(b.ask(sample=n) for n in range(3)))
+        assert all(isinstance(result, Reply) for result in results)
+
+    # Enough for one reservation at a time.
+    worst = PRICE.worst_case(input_tokens_upper_bound(REQUEST), REQUEST.max_tokens)
+    bench(main, scripted(fail(FailureKind.OVERLOADED)), usd=str(worst * Decimal("1.9")), in_flight=1)
 
 
 def test_synthetic_replies_say_so_and_carry_an_id_that_counts_tries() -> None:
