@@ -152,19 +152,13 @@ class Ledger:
         A reservation of an earlier driver, counted as unsettled until now, becomes settled too: that is how a
         batch which was re-attached to is paid for.
         """
-        earlier = self._unsettled.pop(reservation, None)
-        if earlier is not None:
-            open_ = earlier
-            for totals in self._scopes(open_.account):
-                totals.unsettled -= open_.worst
-        else:
-            open_ = self._end(reservation)
+        open_ = self._end(reservation)
         for totals in self._scopes(open_.account):
             totals.settled += usd
         self._serve()
 
     async def release(self, reservation: int) -> None:
-        """The request was surely not charged."""
+        """The request was surely not charged. Also one of an earlier driver, once its batch has told."""
         try:
             await self._journal.end_reservation(reservation, "released")
         finally:
@@ -173,7 +167,12 @@ class Ledger:
             self._serve()
 
     async def abandon(self, reservation: int) -> None:
-        """The request may have been charged: it stays counted at its worst case."""
+        """The request may have been charged: it stays counted at its worst case.
+
+        For a reservation of an earlier driver that is so already.
+        """
+        if reservation in self._unsettled:
+            return
         try:
             await self._journal.end_reservation(reservation, "unsettled")
         finally:
@@ -205,6 +204,12 @@ class Ledger:
             totals.in_flight -= 1
 
     def _end(self, reservation: int) -> _Open:
+        """Take a promise out of the sums: of those in flight, or of those that an earlier driver left unsettled."""
+        earlier = self._unsettled.pop(reservation, None)
+        if earlier is not None:
+            for totals in self._scopes(earlier.account):
+                totals.unsettled -= earlier.worst
+            return earlier
         open_ = self._open.pop(reservation)
         self._give_back(open_.account, open_.worst)
         return open_

@@ -165,6 +165,27 @@ def test_an_unsettled_reservation_of_an_earlier_driver_can_be_settled_after_all(
     asyncio.run(check())
 
 
+@pytest.mark.parametrize(("fate", "left"), [("release", 0), ("abandon", 2)])
+def test_one_of_an_earlier_driver_can_be_released_and_abandoned_too(tmp_path: Path, fate: str, left: int) -> None:
+    """A batch that was re-attached to may say that it refused an entry, or may not say anything."""
+
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        number = await Ledger(journal, usd=None).reserve(key="k", worst_usd=Decimal(2), account=account())
+        books = Ledger(journal, usd=Decimal(3))
+        await books.recover()
+        await getattr(books, fate)(number)
+        totals = books.totals(synthetic=False)
+        assert (totals.committed, totals.unsettled, totals.in_flight) == (left, left, 0)
+        # The next driver finds the same.
+        later = Ledger(journal, usd=Decimal(3))
+        await later.recover()
+        assert later.totals(synthetic=False).committed == left
+        journal.close()
+
+    asyncio.run(check())
+
+
 def test_ten_thousand_random_schedules_never_exceed_any_cap() -> None:
     async def one(seed: int) -> tuple[int, int]:
         draw = random.Random(seed)
