@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
 from orchestrator.core.money import BudgetExhausted
-from orchestrator.core.prices import Price, Rates
+from orchestrator.core.prices import Price, Rates, input_tokens_upper_bound
 from orchestrator.generate.attempts import Failure, FailureKind
 from orchestrator.generate.service import (
     BatchSettings,
@@ -28,6 +28,7 @@ from tests.generate.virtual import run
 MODEL = "m"
 PRICE = Price.flat(Rates(Decimal(2), Decimal(10), Decimal("0.1"), Decimal("2.5")), "test")
 REQUEST = GenerationRequest("anthropic", MODEL, "", (Message("user", "write it"),), 100)
+ROOM_FOR_ONE = PRICE.worst_case(input_tokens_upper_bound(REQUEST), REQUEST.max_tokens, batch=True) * Decimal("1.5")
 
 
 class Desk:
@@ -177,13 +178,14 @@ def test_the_next_driver_takes_up_an_open_batch_and_buys_nothing_twice(crash: st
         first.service.stop()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(result, GenerationStopped) for result in results)
-        assert len(first.books.open) == 4, "the batch goes on, so its money stays set aside"
+        assert len(first.books.abandoned) == 4, "the batch goes on, so its money stays set aside"
         second = Desk(first.sender, first.books)
         replies = await second.ask_all(6)
         assert all(isinstance(reply, Reply) for reply in replies)
         assert [len(batch.entries) for batch in first.sender.batches.values()] == [4, 2]
         assert not first.books.batches
         assert not first.books.open
+        assert not first.books.abandoned
         await second.service.close()
 
     run(main())
@@ -201,6 +203,35 @@ def test_a_batch_that_was_never_created_is_bought_anew() -> None:
         await d.service.close()
 
     run(main())
+
+
+def test_a_batch_that_the_provider_says_nothing_of_holds_nobody_up() -> None:
+    async def main(d: Desk) -> None:
+        d.sender.script_batch = lambda call, number: passing() if call == "status" else None
+        lost = asyncio.create_task(d.ask(0))
+        await asyncio.sleep(20)
+        # Waits for the money of the first.
+        waiting = asyncio.create_task(d.ask(1))
+        with pytest.raises(GenerationFailed, match="lost sight of: 500"):
+            await lost
+        with pytest.raises(BudgetExhausted):
+            await waiting
+        assert not d.books.open
+        assert d.books.unsettled == d.service.worst_usd(REQUEST), "the batch may be charged all the same"
+
+    desk(main, books=Books(ROOM_FOR_ONE))
+
+
+def test_stopping_does_not_wait_for_the_money_of_a_batch_that_goes_on() -> None:
+    async def main(d: Desk) -> None:
+        asking = asyncio.create_task(d.ask_all(2))
+        await asyncio.sleep(20)
+        d.service.stop()
+        await d.service.drain()
+        assert all(isinstance(result, GenerationStopped) for result in await asking)
+        assert d.books.unsettled == d.service.worst_usd(REQUEST)
+
+    desk(main, books=Books(ROOM_FOR_ONE))
 
 
 def test_cancelling_keeps_what_was_done_and_gives_the_rest_back() -> None:
