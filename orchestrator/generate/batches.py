@@ -271,7 +271,15 @@ class BatchDesk:
             tickets = [Ticket(name, reservation_id, _future()) for name, reservation_id in content["entries"]]
             real_id = batch_id
             if batch_id.startswith(_PENDING):
-                found = await self._find(started, len(tickets))
+                try:
+                    found = await self._find(started, len(tickets))
+                except BatchUnreachable as error:
+                    # It may have been created: its requests are not bought again, and the next driver looks again.
+                    for ticket in tickets:
+                        ticket.sent = True
+                        ticket.outcome.set_exception(error)
+                        self._earlier[ticket.custom_id] = ticket
+                    continue
                 if found is None:
                     # It was never created: its requests are bought anew.
                     await self._journal.close_batch(batch_id)

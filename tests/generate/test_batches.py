@@ -12,6 +12,7 @@ from orchestrator.core.generation import GenerationRequest, Message, Reply, Usag
 from orchestrator.core.money import BudgetExhausted
 from orchestrator.core.prices import Price, Rates, input_tokens_upper_bound
 from orchestrator.generate.attempts import Failure, FailureKind
+from orchestrator.generate.batch_records import BatchStatus, CallResult
 from orchestrator.generate.service import (
     BatchSettings,
     FatalApiError,
@@ -232,6 +233,29 @@ def test_stopping_does_not_wait_for_the_money_of_a_batch_that_goes_on() -> None:
         assert d.books.unsettled == d.service.worst_usd(REQUEST)
 
     desk(main, books=Books(ROOM_FOR_ONE))
+
+
+def test_a_provider_that_lists_no_batches_fails_the_requests_of_the_lost_one_and_no_others() -> None:
+    async def main() -> None:
+        books = Books()
+        paid = await books.reserve(key=REQUEST.key(0), worst_usd=Decimal(1), account=ACCOUNT)
+        entries = [[REQUEST.key(0)[:64], paid]]
+        books.batches["pending:x"] = json.dumps({"provider": "anthropic", "started": 0.0, "entries": entries})
+        d = Desk(books=books)
+
+        async def silent(limit: int) -> CallResult[list[BatchStatus]]:
+            return CallResult(None, passing())
+
+        d.sender.recent_batches = silent  # type: ignore[method-assign]
+        lost, bought = await d.ask_all(2)
+        assert isinstance(lost, GenerationFailed)
+        assert "lost sight of: 500" in str(lost)
+        assert isinstance(bought, Reply)
+        assert list(books.batches) == ["pending:x"], "the next driver looks for it again"
+        assert list(books.abandoned) == [paid], "it may have been charged"
+        await d.service.close()
+
+    run(main())
 
 
 def test_cancelling_keeps_what_was_done_and_gives_the_rest_back() -> None:
