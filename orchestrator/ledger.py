@@ -104,6 +104,13 @@ class Ledger:
         """Whether some reservation was refused for good."""
         return self._refused > 0
 
+    def fits(self, worst_usd: Decimal, account: AccountRef) -> bool:
+        """Whether :meth:`reserve`, called at once, would grant it without waiting for anything in flight.
+
+        Whoever waits already does not fit, so nobody stands before it.
+        """
+        return all(totals.fits(worst_usd) for totals in self._scopes(account))
+
     async def reserve(self, *, key: str, worst_usd: Decimal, account: AccountRef) -> int:
         """Promise ``worst_usd``; durable on return. Waits while promises in flight could still make room.
 
@@ -113,7 +120,7 @@ class Ledger:
         Raises:
             BudgetExhausted: it does not fit and nothing in flight could change that.
         """
-        if self._fits(account, worst_usd) and not self._waiting:
+        if self.fits(worst_usd, account) and not self._waiting:
             self._take(account, worst_usd)
         else:
             waiter = _Waiter(account, worst_usd, asyncio.get_running_loop().create_future())
@@ -145,19 +152,13 @@ class Ledger:
         A reservation of an earlier driver, counted as unsettled until now, becomes settled too: that is how a
         batch which was re-attached to is paid for.
         """
-        earlier = self._unsettled.pop(reservation, None)
-        if earlier is not None:
-            open_ = earlier
-            for totals in self._scopes(open_.account):
-                totals.unsettled -= open_.worst
-        else:
-            open_ = self._end(reservation)
+        open_ = self._end(reservation)
         for totals in self._scopes(open_.account):
             totals.settled += usd
         self._serve()
 
     async def release(self, reservation: int) -> None:
-        """The request was surely not charged."""
+        """The request was surely not charged. Also one of an earlier driver, once its batch has told."""
         try:
             await self._journal.end_reservation(reservation, "released")
         finally:
@@ -166,7 +167,12 @@ class Ledger:
             self._serve()
 
     async def abandon(self, reservation: int) -> None:
-        """The request may have been charged: it stays counted at its worst case."""
+        """The request may have been charged: it stays counted at its worst case.
+
+        For a reservation of an earlier driver that is so already.
+        """
+        if reservation in self._unsettled:
+            return
         try:
             await self._journal.end_reservation(reservation, "unsettled")
         finally:
@@ -187,9 +193,6 @@ class Ledger:
     def _for_cell(self) -> Totals:
         return Totals(self._caps[1], "budget.cell_usd")
 
-    def _fits(self, account: AccountRef, usd: Decimal) -> bool:
-        return all(totals.fits(usd) for totals in self._scopes(account))
-
     def _take(self, account: AccountRef, usd: Decimal) -> None:
         for totals in self._scopes(account):
             totals.reserved += usd
@@ -201,6 +204,12 @@ class Ledger:
             totals.in_flight -= 1
 
     def _end(self, reservation: int) -> _Open:
+        """Take a promise out of the sums: of those in flight, or of those that an earlier driver left unsettled."""
+        earlier = self._unsettled.pop(reservation, None)
+        if earlier is not None:
+            for totals in self._scopes(earlier.account):
+                totals.unsettled -= earlier.worst
+            return earlier
         open_ = self._open.pop(reservation)
         self._give_back(open_.account, open_.worst)
         return open_
@@ -212,7 +221,7 @@ class Ledger:
             waiter = self._waiting.popleft()
             if waiter.decided.done():
                 continue
-            if self._fits(waiter.account, waiter.worst):
+            if self.fits(waiter.worst, waiter.account):
                 self._take(waiter.account, waiter.worst)
                 waiter.decided.set_result(None)
                 continue

@@ -64,6 +64,23 @@ def test_a_reservation_that_does_not_fit_waits_for_one_in_flight() -> None:
     asyncio.run(check())
 
 
+def test_it_says_beforehand_whether_one_would_wait() -> None:
+    async def check() -> None:
+        books = ledger("1.00", cell="0.90")
+        first = await reserve(books, "0.80")
+        waiting = asyncio.create_task(reserve(books, "0.50"))
+        await asyncio.sleep(0)
+        assert not books.fits(Decimal("0.15"), account())
+        assert books.fits(Decimal("0.15"), account("other"))
+        # Also behind one who waits for more than there is.
+        await asyncio.wait_for(reserve(books, "0.15", account("other")), 1)
+        assert not waiting.done()
+        books.settle(first, Decimal("0.10"))
+        await waiting
+
+    asyncio.run(check())
+
+
 def test_it_is_refused_when_nothing_in_flight_can_help() -> None:
     async def check() -> None:
         books = ledger("1.00")
@@ -143,6 +160,27 @@ def test_an_unsettled_reservation_of_an_earlier_driver_can_be_settled_after_all(
         books.settle(number, Decimal("0.5"))
         totals = books.totals(synthetic=False)
         assert (totals.unsettled, totals.settled) == (0, Decimal("0.5"))
+        journal.close()
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(("fate", "left"), [("release", 0), ("abandon", 2)])
+def test_one_of_an_earlier_driver_can_be_released_and_abandoned_too(tmp_path: Path, fate: str, left: int) -> None:
+    """A batch that was re-attached to may say that it refused an entry, or may not say anything."""
+
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        number = await Ledger(journal, usd=None).reserve(key="k", worst_usd=Decimal(2), account=account())
+        books = Ledger(journal, usd=Decimal(3))
+        await books.recover()
+        await getattr(books, fate)(number)
+        totals = books.totals(synthetic=False)
+        assert (totals.committed, totals.unsettled, totals.in_flight) == (left, left, 0)
+        # The next driver finds the same.
+        later = Ledger(journal, usd=Decimal(3))
+        await later.recover()
+        assert later.totals(synthetic=False).committed == left
         journal.close()
 
     asyncio.run(check())

@@ -7,6 +7,7 @@ import time
 from orchestrator.core.generation import Reply
 from orchestrator.generate.attempts import AttemptResult, FailureKind
 from orchestrator.generate.batches import BatchDesk, BatchSettings, BatchUnreachable, Ticket
+from orchestrator.generate.limiter import GenerationStopped
 from orchestrator.generate.purchases import GenerationFailed, Lane, Purchases, RequestRefused, Step, too_long
 from orchestrator.generate.rehearsal.draws import RequestId
 
@@ -25,7 +26,8 @@ class BatchPurchases:
         """Buy one reply, or take the one that an earlier driver ordered.
 
         The reservation of an entry that the provider did not process is kept for its next try; that of one which
-        is waited for when the sweep stops stays, since the batch goes on.
+        is waited for when the sweep stops, or that the provider tells nothing of, stays counted at its worst case,
+        since the batch goes on.
 
         Raises:
             BudgetExhausted, GenerationFailed, FatalApiError, GenerationStopped: as told there.
@@ -44,7 +46,12 @@ class BatchPurchases:
                     ticket = desk.submit(step.key, step.request, _rehearsal_id(lane, step, retries), reservation)
                 try:
                     outcome = await ticket.outcome
-                except BatchUnreachable as error:
+                except (BatchUnreachable, GenerationStopped) as error:
+                    if reservation is not None and ticket.sent:
+                        # The batch may go on, but nobody here waits for it: who waits for money must not either.
+                        await self._purchases.abandon(reservation)
+                    if isinstance(error, GenerationStopped):
+                        raise
                     raise GenerationFailed(f"the batch was lost sight of: {error}") from None
                 reply, failure = outcome.reply, outcome.failure
                 if failure is not None and failure.kind is FailureKind.CONTEXT_EXCEEDED:

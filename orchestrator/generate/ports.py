@@ -51,6 +51,9 @@ class ReplyJournal(Protocol):
 class Reserver(Protocol):
     """The ledger, as far as a purchase needs it."""
 
+    def fits(self, worst_usd: Decimal, account: AccountRef) -> bool:
+        """Whether :meth:`reserve`, called at once, would not have to wait for reservations of others."""
+
     async def reserve(self, *, key: str, worst_usd: Decimal, account: AccountRef) -> int:
         """Set the worst case aside and return the reservation's id; durable on return.
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from orchestrator.core.generation import GenerationRequest, Reply, Usage
-from orchestrator.core.money import AccountRef
+from orchestrator.core.money import AccountRef, BudgetExhausted
 from orchestrator.core.prices import GpuTimePrice, Price, input_tokens_upper_bound
 from orchestrator.generate.attempts import Attempt, AttemptReply, AttemptResult, Failure, FailureKind
 from orchestrator.generate.batches import BatchDesk, BatchSettings
@@ -204,7 +204,12 @@ class Purchases:
         retries = 0
         try:
             while True:
-                slot = await self._admitted(lane, step, again=retries > 0)
+                slot = await self._admitted(lane, step, again=retries > 0 or reservation is not None)
+                if reservation is None and not self._fits(step):
+                    # Who has money may be waiting for this slot, so nobody waits for money with a slot in hand.
+                    lane.limiter.give_back(slot)
+                    reservation = await self.reserve(step)
+                    continue
                 try:
                     if reservation is None:
                         reservation = await self.reserve(step)
@@ -222,7 +227,7 @@ class Purchases:
                     answer = too_long(step.request, failure)
                     return await self.keep(lane, step, answer, spent=spent, paid=reservation)
                 if failure.may_have_charged and reservation is not None:
-                    await self._reserver.abandon(reservation)
+                    await self.abandon(reservation)
                     reservation = None
                 sent = False
                 # What is asked after a reply (a larger cap, the rest of a pause) may be refused for itself: only
@@ -246,12 +251,21 @@ class Purchases:
         if self._stopping.is_set():
             raise GenerationStopped("the sweep is stopping")
 
+    def _fits(self, step: Step) -> bool:
+        worst = self.worst_usd(step.request)
+        return worst is None or self._reserver.fits(worst, step.account)
+
     async def reserve(self, step: Step, *, batch: bool = False) -> int | None:
         """Set the worst case of one attempt aside; None where the price is unknown."""
         worst = self.worst_usd(step.request, batch=batch)
         if worst is None:
             return None
-        return await self._reserver.reserve(key=step.key, worst_usd=worst, account=step.account)
+        try:
+            return await self._reserver.reserve(key=step.key, worst_usd=worst, account=step.account)
+        except BudgetExhausted:
+            # A sweep that stops leaves money with what goes on without it: that says nothing of the budget.
+            self.raise_if_over()
+            raise
 
     async def _attempt(self, lane: Lane, slot: Slot, step: Step, retries: int) -> tuple[AttemptResult, float]:
         """Send once; the result, and the seconds of the server that were this request's share."""
@@ -343,6 +357,10 @@ class Purchases:
     async def release(self, reservation: int) -> None:
         """Give a reservation back that surely was not charged."""
         await self._reserver.release(reservation)
+
+    async def abandon(self, reservation: int) -> None:
+        """Keep a reservation counted at its worst case, and wait for it no more."""
+        await self._reserver.abandon(reservation)
 
     def desk(self, lane: Lane, settings: BatchSettings) -> BatchDesk:
         """A desk for the batches of this lane's provider."""

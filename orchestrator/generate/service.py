@@ -222,13 +222,17 @@ class GenerationService:
         return replace(request, max_tokens=wanted) if wanted > request.max_tokens else None
 
     async def _buy_once(self, step: Step) -> Reply:
-        task = self._buying.get(step.key)
-        if task is None:
-            task = asyncio.create_task(self._known_or_bought(step))
-            self._buying[step.key] = task
-            task.add_done_callback(lambda done: self._bought(step.key, done))
-        else:
+        while (task := self._buying.get(step.key)) is not None and not task.done():
             self.stats.joined += 1
+            try:
+                return await asyncio.shield(task)
+            except BudgetExhausted:
+                # That was the account of whoever bought. The first of those who joined buys with its own, and the
+                # others join again, so that each is refused only for what it cannot pay itself.
+                continue
+        task = asyncio.create_task(self._known_or_bought(step))
+        self._buying[step.key] = task
+        task.add_done_callback(lambda done: self._bought(step.key, done))
         # Shielded: a purchase in flight is paid for, so it is journaled whoever stops waiting for it.
         return await asyncio.shield(task)
 
@@ -240,7 +244,9 @@ class GenerationService:
         return await (self._batches or self._purchases).buy(step)
 
     def _bought(self, key: str, task: asyncio.Task[Reply]) -> None:
-        del self._buying[key]
+        # Who came before this call, and after the end, has begun anew.
+        if self._buying.get(key) is task:
+            del self._buying[key]
         if not task.cancelled():
             # Marks the error as seen: those who wait for it get it, and there may be none left.
             task.exception()

@@ -22,13 +22,17 @@ class Books:
         self.payers: dict[str, int | None] = {}
         self.costs: dict[str, Decimal | None] = {}
         self.open: dict[int, tuple[str, Decimal]] = {}
+        self.abandoned: dict[int, tuple[str, Decimal]] = {}
         self.settled = Decimal(0)
-        self.unsettled = Decimal(0)
         self.released = 0
         self.batches: dict[str, str] = {}
         self.log: list[str] = []
         self._ids = itertools.count(1)
         self._changed = asyncio.Event()
+
+    @property
+    def unsettled(self) -> Decimal:
+        return sum((worst for _, worst in self.abandoned.values()), Decimal(0))
 
     @property
     def committed(self) -> Decimal:
@@ -56,7 +60,7 @@ class Books:
         self.replies[key], self.payers[key], self.costs[key] = reply, reservation_id, usd
         self.log.append(f"put {key}")
         if reservation_id is not None:
-            _, worst = self.open.pop(reservation_id)
+            _, worst = self._end(reservation_id)
             assert usd is not None
             assert usd <= worst, "the worst case was not the worst"
             self.settled += usd
@@ -72,8 +76,11 @@ class Books:
     async def close_batch(self, batch_id: str) -> None:
         del self.batches[batch_id]
 
+    def fits(self, worst_usd: Decimal, account: AccountRef) -> bool:
+        return self.usd is None or self.committed + worst_usd <= self.usd
+
     async def reserve(self, *, key: str, worst_usd: Decimal, account: AccountRef) -> int:
-        while self.usd is not None and self.committed + worst_usd > self.usd:
+        while not self.fits(worst_usd, account):
             if not self.open:
                 raise BudgetExhausted("no room")
             await self._changed.wait()
@@ -83,14 +90,18 @@ class Books:
         return number
 
     async def release(self, reservation_id: int) -> None:
-        self.open.pop(reservation_id)
+        self._end(reservation_id)
         self.released += 1
         self._change()
 
     async def abandon(self, reservation_id: int) -> None:
-        _, worst = self.open.pop(reservation_id)
-        self.unsettled += worst
+        self.abandoned[reservation_id] = self._end(reservation_id)
         self._change()
+
+    def _end(self, reservation_id: int) -> tuple[str, Decimal]:
+        # A later driver may be told what became of a batch after all.
+        books = self.open if reservation_id in self.open else self.abandoned
+        return books.pop(reservation_id)
 
     def _change(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

@@ -11,8 +11,9 @@ import pytest
 
 from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
 from orchestrator.core.money import BudgetExhausted
-from orchestrator.core.prices import Price, Rates
+from orchestrator.core.prices import Price, Rates, input_tokens_upper_bound
 from orchestrator.generate.attempts import Failure, FailureKind
+from orchestrator.generate.batch_records import BatchStatus, CallResult
 from orchestrator.generate.service import (
     BatchSettings,
     FatalApiError,
@@ -29,6 +30,7 @@ from tests.generate.virtual import run
 MODEL = "m"
 PRICE = Price.flat(Rates(Decimal(2), Decimal(10), Decimal("0.1"), Decimal("2.5")), "test")
 REQUEST = GenerationRequest("anthropic", MODEL, "", (Message("user", "write it"),), 100)
+ROOM_FOR_ONE = PRICE.worst_case(input_tokens_upper_bound(REQUEST), REQUEST.max_tokens, batch=True) * Decimal("1.5")
 
 
 class Desk:
@@ -221,13 +223,14 @@ def test_the_next_driver_takes_up_an_open_batch_and_buys_nothing_twice(crash: st
         first.service.stop()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(result, GenerationStopped) for result in results)
-        assert len(first.books.open) == 4, "the batch goes on, so its money stays set aside"
+        assert len(first.books.abandoned) == 4, "the batch goes on, so its money stays set aside"
         second = Desk(first.sender, first.books)
         replies = await second.ask_all(6)
         assert all(isinstance(reply, Reply) for reply in replies)
         assert [len(batch.entries) for batch in first.sender.batches.values()] == [4, 2]
         assert not first.books.batches
         assert not first.books.open
+        assert not first.books.abandoned
         await second.service.close()
 
     run(main())
@@ -313,11 +316,12 @@ def test_a_search_for_the_lost_batch_goes_on_in_the_next_driver() -> None:
         second.service.stop()
         assert all(isinstance(result, GenerationStopped) for result in await asked)
         assert list(books.batches) == ["pending:x"]
-        assert len(books.open) == 3, "it may be paid, so its money stays set aside"
+        assert len(books.abandoned) == 3, "it may be paid, so its money stays counted"
         third = Desk(sender, books)
         assert all(isinstance(reply, Reply) for reply in await third.ask_all(3))
         assert list(sender.batches) == ["batch_0"]
         assert not books.open
+        assert not books.abandoned
         await third.service.close()
 
     run(main())
@@ -332,6 +336,58 @@ def test_a_batch_that_was_never_created_is_bought_anew() -> None:
         d = Desk(books=books)
         assert isinstance((await d.ask_all(1))[0], Reply)
         assert list(books.batches) == ["other"], "batches of other providers are left alone"
+        await d.service.close()
+
+    run(main())
+
+
+def test_a_batch_that_the_provider_says_nothing_of_holds_nobody_up() -> None:
+    async def main(d: Desk) -> None:
+        d.sender.script_batch = lambda call, number: passing() if call == "status" else None
+        lost = asyncio.create_task(d.ask(0))
+        await asyncio.sleep(20)
+        # Waits for the money of the first.
+        waiting = asyncio.create_task(d.ask(1))
+        with pytest.raises(GenerationFailed, match="lost sight of: 500"):
+            await lost
+        with pytest.raises(BudgetExhausted):
+            await waiting
+        assert not d.books.open
+        assert d.books.unsettled == d.service.worst_usd(REQUEST), "the batch may be charged all the same"
+
+    desk(main, books=Books(ROOM_FOR_ONE))
+
+
+def test_stopping_does_not_wait_for_the_money_of_a_batch_that_goes_on() -> None:
+    async def main(d: Desk) -> None:
+        asking = asyncio.create_task(d.ask_all(2))
+        await asyncio.sleep(20)
+        d.service.stop()
+        await d.service.drain()
+        assert all(isinstance(result, GenerationStopped) for result in await asking)
+        assert d.books.unsettled == d.service.worst_usd(REQUEST)
+
+    desk(main, books=Books(ROOM_FOR_ONE))
+
+
+def test_a_provider_that_lists_no_batches_fails_the_requests_of_the_lost_one_and_no_others() -> None:
+    async def main() -> None:
+        books = Books()
+        paid = await books.reserve(key=REQUEST.key(0), worst_usd=Decimal(1), account=ACCOUNT)
+        entries = [[REQUEST.key(0)[:64], paid]]
+        books.batches["pending:x"] = json.dumps({"provider": "anthropic", "started": 0.0, "entries": entries})
+        d = Desk(books=books)
+
+        async def silent(limit: int) -> CallResult[list[BatchStatus]]:
+            return CallResult(None, passing())
+
+        d.sender.recent_batches = silent  # type: ignore[method-assign]
+        lost, bought = await d.ask_all(2)
+        assert isinstance(lost, GenerationFailed)
+        assert "lost sight of: 500" in str(lost)
+        assert isinstance(bought, Reply)
+        assert list(books.batches) == ["pending:x"], "the next driver looks for it again"
+        assert list(books.abandoned) == [paid], "it may have been charged"
         await d.service.close()
 
     run(main())

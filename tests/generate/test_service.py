@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
-from orchestrator.core.money import BudgetExhausted
-from orchestrator.core.prices import GpuTimePrice, Price, Rates
+from orchestrator.core.money import AccountRef, BudgetExhausted
+from orchestrator.core.prices import GpuTimePrice, Price, Rates, input_tokens_upper_bound
 from orchestrator.generate.attempts import Attempt, AttemptReply, Failure, FailureKind, ModelFacts
 from orchestrator.generate.batch_records import CallResult
 from orchestrator.generate.service import (
@@ -107,6 +107,35 @@ def test_two_who_ask_at_once_share_one_purchase_even_if_one_gives_up() -> None:
     b = bench(main)
     assert len(b.sender.attempts) == 1
     assert b.service.stats.joined == 1
+
+
+def test_whoever_joins_a_purchase_that_its_buyer_cannot_pay_buys_with_its_own_account() -> None:
+    poor, rich = replace(ACCOUNT, cell="poor"), replace(ACCOUNT, cell="rich")
+    asked: list[str] = []
+    late: list[asyncio.Task[Reply]] = []
+
+    async def main(b: Bench) -> None:
+        plain = b.books.reserve
+
+        async def reserve(*, key: str, worst_usd: Decimal, account: AccountRef) -> int:
+            asked.append(account.cell)
+            if account == poor:
+                await asyncio.sleep(1)
+                if len(asked) == 2:
+                    # This one comes when the purchase has failed and nobody has been told yet.
+                    late.append(asyncio.create_task(b.ask(account=rich)))
+                raise BudgetExhausted("no room in this cell")
+            return await plain(key=key, worst_usd=worst_usd, account=account)
+
+        b.books.reserve = reserve  # type: ignore[method-assign]
+        accounts = (poor, poor, rich, rich, poor)
+        results = await asyncio.gather(*(b.ask(account=account) for account in accounts), return_exceptions=True)
+        assert [type(result) for result in results] == [BudgetExhausted, BudgetExhausted, Reply, Reply, Reply]
+        assert [type(reply) for reply in await asyncio.gather(*late)] == [Reply]
+
+    b = bench(main)
+    assert asked == ["poor", "poor", "rich"], "each refusal is the asker's own, and only one buys"
+    assert len(b.sender.attempts) == 1
 
 
 @pytest.mark.parametrize(
@@ -306,6 +335,18 @@ def test_the_budget_is_never_exceeded_and_the_rest_is_not_run() -> None:
 
     b = bench(main, usd="0.02")
     assert b.books.settled <= Decimal("0.02")
+
+
+def test_a_retry_near_the_end_of_the_budget_gets_its_slot_back() -> None:
+    """Whoever waits for the money that the retry holds must not hold the slot that the retry needs."""
+
+    async def main(b: Bench) -> None:
+        results = await asyncio.gather(*(b.ask(sample=n) for n in range(3)))
+        assert all(isinstance(result, Reply) for result in results)
+
+    # Enough for one reservation at a time.
+    worst = PRICE.worst_case(input_tokens_upper_bound(REQUEST), REQUEST.max_tokens)
+    bench(main, scripted(fail(FailureKind.OVERLOADED)), usd=str(worst * Decimal("1.9")), in_flight=1)
 
 
 def test_synthetic_replies_say_so_and_carry_an_id_that_counts_tries() -> None:
