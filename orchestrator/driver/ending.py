@@ -17,6 +17,7 @@ from orchestrator.driver.pool import PoolBroken
 from orchestrator.driver.regrade import RegradeError
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.tracking import Tracking
+from orchestrator.generate.rehearsal.process import RehearsalServerError
 from orchestrator.generate.service import FatalApiError
 from orchestrator.journal.store import JournalBusy, JournalError
 from orchestrator.plan.model import Plan
@@ -49,6 +50,7 @@ EXPECTED: Final = (
     OSError,
     PoolBroken,
     RegradeError,
+    RehearsalServerError,
     TrackingUnreachable,
 )
 """What ends a run with one sentence. Anything else is a fault of ours and keeps its traceback."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator.config.errors import ConfigError
+from orchestrator.config.errors import ConfigError, show
+from orchestrator.config.paths import absolute
 from orchestrator.plan.model import Plan
 
-__all__ = ["PLAN_FILE", "choose_run_dir", "recorded_digest", "same_runs"]
+__all__ = ["PLAN_FILE", "check_log", "choose_run_dir", "recorded_digest", "same_runs"]
 
 PLAN_FILE = "plan.json"
 
@@ -28,7 +30,7 @@ def choose_run_dir(plan: Plan, now: datetime) -> Path:
         while folder.exists():
             folder, number = stem.with_name(f"{stem.name}-{number}"), number + 1
     else:
-        folder = Path(asked).expanduser().absolute()
+        folder = absolute(asked, "run.dir")
     _check_writable(folder, "run.dir")
     if folder.is_dir() and any(folder.iterdir()):
         digest = recorded_digest(folder)
@@ -38,6 +40,23 @@ def choose_run_dir(plan: Plan, now: datetime) -> Path:
             raise ConfigError(f"run.dir={folder} holds this same plan already; resume={folder} continues it")
         raise ConfigError(f"run.dir={folder} holds a run of another plan; name a new folder")
     return folder
+
+
+def check_log(log: str) -> None:
+    """Refuse a ``rehearsal.log`` that the rehearsal server could not open; nothing is made.
+
+    Raises:
+        ConfigError: it is a folder, lies in none, or cannot be written to.
+    """
+    file, key = Path(log).absolute(), "rehearsal.log"
+    if file.is_dir():
+        raise ConfigError(f"{key}={show(log)} is a folder; name a file")
+    if not file.exists():
+        if not file.parent.is_dir():
+            raise ConfigError(f"{key}={show(log)} cannot be made, because {file.parent} is not a folder")
+        _check_writable(file.parent, key)
+    elif not os.access(file, os.W_OK):
+        raise ConfigError(f"{key}={show(log)} cannot be written to; name another file")
 
 
 def recorded_digest(folder: Path) -> str | None:

@@ -57,6 +57,13 @@ def test_the_defaults_are_right() -> None:
         ("prompt.first", "no place for it", "{prompt}"),
         ("prompt.first", "{prompt} {tests}", "{tests}"),
         ("prompt.repair", "{feedback", "template"),
+        ("prompt.first", "{prompt:{x}}", "write {prompt}, without ':{x}'"),
+        ("prompt.first", "{prompt:abc}", "write {prompt}, without ':abc'"),
+        ("prompt.first", "{prompt!z}", "write {prompt}, without '!z'"),
+        ("prompt.first", "{prompt:>99999999999}", "write {prompt}, without ':>99999999999'"),
+        ("prompt.repair", "{feedback!r:>9}", "write {feedback}, without '!r:>9'"),
+        ("tracking.uri", "http://[", "http://[::1]:5000"),
+        ("tracking.uri", "postgresql://[", "names no host"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_its_key(key: str, value: Any, fragment: str) -> None:

@@ -94,3 +94,13 @@ def test_a_server_that_is_not_there_fails_the_run_with_its_reason(tmp_path: Path
     (line,) = [line for line in ended.out.splitlines() if line.startswith("run failed: ")]
     assert "2 trials were infrastructure, most often: no reply after 2 tries; the last: connection" in line
     assert "to go on: python -m orchestrator resume=r" in ended.out
+
+
+def test_a_rehearsal_server_that_cannot_start_is_one_sentence(tmp_path: Path) -> None:
+    # What is wrong with it shows when the server opens it.
+    (tmp_path / "log").symlink_to("nowhere/log")
+    words = ["suite=humaneval", "system=generate_only", "model=rehearsal", "rehearsal.log=log", "limit=1"]
+    ended = run(tmp_path, *words, "tracking.enabled=false", *QUICK)
+    assert ended.code == FAILED, ended.out + ended.err
+    assert "run failed: The rehearsal server cannot start" in ended.err
+    assert "Traceback" not in ended.err
