@@ -269,7 +269,11 @@ def _check_model(config: Config) -> None:
 def _check_range(config: Config, keys: tuple[str, ...], wanted: str, good: Callable[[Any], bool]) -> None:
     for key in keys:
         value = value_of(config, key)
-        if value is not None and not (math.isfinite(value) and good(value)):
+        if value is None:
+            continue
+        if not math.isfinite(value):
+            raise ConfigError(f"{key}={show(value)} is no finite number; it must be {wanted}")
+        if not good(value):
             raise ConfigError(f"{key}={show(value)} must be {wanted}")
 
 

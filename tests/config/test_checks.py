@@ -32,6 +32,8 @@ def test_the_defaults_are_right() -> None:
         ("limit", -3, "1 or more"),
         ("budget.usd", -1, "0 or more"),
         ("budget.usd", float("nan"), "0 or more"),
+        ("budget.usd", float("inf"), "no finite number"),
+        ("rates.usd_per_kwh", float("nan"), "no finite number"),
         ("seed", -1, "0 or more"),
         ("generate.deadline_s", 0, "above 0"),
         ("execute.limits.cpu_s", 0, "above 0"),
