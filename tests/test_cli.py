@@ -43,7 +43,7 @@ BAD = [
     (["generate.deadline_s=inf"], ["generate.deadline_s=inf is no finite number; it must be a number above 0"]),
     (["prompt.first='{prompt:{x}}'"], ["prompt.first", "{prompt:{x}}", "write {prompt}"]),
     (["tracking.uri=http://["], ["tracking.uri=http://[", "http://127.0.0.1:5000"]),
-    (["model=rehearsal", "rehearsal.log=/proc/x"], ["rehearsal.log=/proc", "read-only"]),
+    (["model=rehearsal", "rehearsal.log=/proc/x"], ["rehearsal.log=/proc/x ", "read-only"]),
     *(([f"{key}=~nouser/x"], [f"{key}=~nouser/x", "from /"]) for key in ("run.dir", "resume", "regrade")),
     (["model=samples", "model.path=~nouser/x"], ["model.path=~nouser/x", "from /"]),
     (["model.key_file=~nouser/x"], ["model.key_file=~nouser/x", "from /"]),

@@ -31,7 +31,7 @@ def choose_run_dir(plan: Plan, now: datetime) -> Path:
             folder, number = stem.with_name(f"{stem.name}-{number}"), number + 1
     else:
         folder = absolute(asked, "run.dir")
-    _check_writable(folder, "run.dir")
+    _check_writable(folder, f"run.dir={folder}")
     if folder.is_dir() and any(folder.iterdir()):
         digest = recorded_digest(folder)
         if digest is None:
@@ -48,15 +48,15 @@ def check_log(log: str) -> None:
     Raises:
         ConfigError: it is a folder, lies in none, or cannot be written to.
     """
-    file, key = Path(log).absolute(), "rehearsal.log"
+    file, given = Path(log).absolute(), f"rehearsal.log={show(log)}"
     if file.is_dir():
-        raise ConfigError(f"{key}={show(log)} is a folder; name a file")
+        raise ConfigError(f"{given} is a folder; name a file")
     if not file.exists():
         if not file.parent.is_dir():
-            raise ConfigError(f"{key}={show(log)} cannot be made, because {file.parent} is not a folder")
-        _check_writable(file.parent, key)
+            raise ConfigError(f"{given} cannot be made, because {file.parent} is not a folder")
+        _check_writable(file.parent, given)
     elif not os.access(file, os.W_OK):
-        raise ConfigError(f"{key}={show(log)} cannot be written to; name another file")
+        raise ConfigError(f"{given} cannot be written to; name another file")
 
 
 def recorded_digest(folder: Path) -> str | None:
@@ -80,14 +80,14 @@ def same_runs(plan: Plan) -> list[Path]:
     return sorted(found, key=lambda folder: (folder / PLAN_FILE).stat().st_mtime)
 
 
-def _check_writable(folder: Path, key: str) -> None:
+def _check_writable(folder: Path, given: str) -> None:
     nearest = folder
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise ConfigError(f"{key}={folder} cannot be made, because {nearest} is not a folder")
+        raise ConfigError(f"{given} cannot be made, because {nearest} is not a folder")
     try:
         # Asking the permission bits is not enough: root passes them on file systems that take nothing.
         Path(tempfile.mkdtemp(prefix=".writable-", dir=nearest)).rmdir()
     except OSError:
-        raise ConfigError(f"{key}={folder} cannot be written to, because {nearest} is read-only") from None
+        raise ConfigError(f"{given} cannot be written to, because {nearest} is read-only") from None
