@@ -39,6 +39,15 @@ BAD = [
     (["cache=always"], ["cache=always", "readwrite"]),
     (["display=curses"], ["display=curses", "rich"]),
     (["preflight=maybe"], ["preflight=maybe", "only"]),
+    (["generate.deadline_s=nan"], ["generate.deadline_s=nan is no finite number; it must be a number above 0"]),
+    (["generate.deadline_s=inf"], ["generate.deadline_s=inf is no finite number; it must be a number above 0"]),
+    (["prompt.first='{prompt:{x}}'"], ["prompt.first", "{prompt:{x}}", "write {prompt}"]),
+    (["tracking.uri=http://["], ["tracking.uri=http://[", "http://127.0.0.1:5000"]),
+    (["model=rehearsal", "rehearsal.log=/proc/x"], ["rehearsal.log=/proc/x ", "read-only"]),
+    *(([f"{key}=~nouser/x"], [f"{key}=~nouser/x", "from /"]) for key in ("run.dir", "resume", "regrade")),
+    (["model=samples", "model.path=~nouser/x"], ["model.path=~nouser/x", "from /"]),
+    (["model.key_file=~nouser/x"], ["model.key_file=~nouser/x", "from /"]),
+    (["--config-dir", "~nouser/x"], ["--config-dir=~nouser/x", "from /"]),
 ]
 
 

@@ -291,7 +291,8 @@ def _no_repeats(settings: Sequence[Setting]) -> None:
     seen: dict[str, Setting] = {}
     for setting in settings:
         before = seen.setdefault(setting.key, setting)
-        if before.value != setting.value:
+        # One that is not a number is not even equal to itself.
+        if before is not setting and before.value != setting.value:
             raise ConfigError(
                 f"{setting.key} is set twice, to {show(before.value)} and to {show(setting.value)}: keep one"
             )

@@ -11,11 +11,11 @@ import os
 import re
 import string
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from orchestrator.config.errors import ConfigError, did_you_mean, show
+from orchestrator.config.paths import absolute
 from orchestrator.config.schema import Config
 from orchestrator.core.uris import without_password
 
@@ -156,7 +156,14 @@ def check_values(config: Config) -> None:
                 f"tracking.uri={show(without_password(config.tracking.uri))} must start with sqlite:///, http:// "
                 f"or https:// (or {', '.join(_TRACKING_SCHEMES[1:4])}, file, databricks)"
             )
-        if scheme.startswith("http") and "@" in urlsplit(config.tracking.uri).netloc:
+        try:
+            host = urlsplit(config.tracking.uri).netloc
+        except ValueError:
+            raise ConfigError(
+                f"tracking.uri={show(without_password(config.tracking.uri))} names no host; write it like "
+                "http://127.0.0.1:5000 or http://[::1]:5000"
+            ) from None
+        if scheme.startswith("http") and "@" in host:
             raise ConfigError(
                 "tracking.uri holds a password, and configurations are written to files: set "
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment instead"
@@ -246,7 +253,7 @@ def _check_model(config: Config) -> None:
         model.kind == "anthropic"
         and model.key_file is not None
         and config.cluster.address is None
-        and not os.access(Path(model.key_file).expanduser(), os.R_OK)
+        and not os.access(absolute(model.key_file, "model.key_file"), os.R_OK)
     ):
         # On a cluster the file lies on the generating nodes, where only they can look.
         raise ConfigError(f"model.key_file={model.key_file} is not there or cannot be read")
@@ -262,7 +269,11 @@ def _check_model(config: Config) -> None:
 def _check_range(config: Config, keys: tuple[str, ...], wanted: str, good: Callable[[Any], bool]) -> None:
     for key in keys:
         value = value_of(config, key)
-        if value is not None and not (math.isfinite(value) and good(value)):
+        if value is None:
+            continue
+        if not math.isfinite(value):
+            raise ConfigError(f"{key}={show(value)} is no finite number; it must be {wanted}")
+        if not good(value):
             raise ConfigError(f"{key}={show(value)} must be {wanted}")
 
 
@@ -271,15 +282,19 @@ def _check_template(key: str, text: str, allowed: tuple[str, ...]) -> None:
         # Nothing but {processor} is filled into the system prompt, so other braces in it mean nothing.
         return
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+        fields = [field[1:] for field in string.Formatter().parse(text) if field[1] is not None]
     except ValueError as error:
         raise ConfigError(f"{key} is no template ({error}); write {{{{ and }}}} for plain braces") from None
-    for name in names:
+    for name, layout, conversion in fields:
         if name not in allowed:
             raise ConfigError(
                 f"{key} holds {{{name}}}; it may hold {', '.join('{' + each + '}' for each in allowed)}"
             )
-    if allowed[0] not in names:
+        if layout or conversion:
+            # A format may itself hold braces, fail, or ask for more memory than there is.
+            given = f"!{conversion}" * bool(conversion) + f":{layout}" * bool(layout)
+            raise ConfigError(f"{key} holds {{{name}{given}}}; write {{{name}}}, without {given!r}")
+    if allowed[0] not in (name for name, _, _ in fields):
         raise ConfigError(f"{key} must hold {{{allowed[0]}}}, or the model would not see it")
 
 

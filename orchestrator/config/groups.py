@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.config.errors import ConfigError
+from orchestrator.config.paths import absolute
 
 __all__ = ["GROUPS", "check_extra_dir", "conf_dir", "describe", "options"]
 
@@ -35,7 +36,7 @@ def check_extra_dir(text: str) -> Path:
     Raises:
         ConfigError: it is no folder, or one of its files has the name of one of ours and would never be read.
     """
-    folder = Path(text).expanduser().absolute()
+    folder = absolute(text, "--config-dir")
     if not folder.is_dir():
         raise ConfigError(f"--config-dir {text} is not a folder")
     ours = conf_dir()

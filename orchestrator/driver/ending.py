@@ -18,6 +18,7 @@ from orchestrator.driver.pool import PoolBroken
 from orchestrator.driver.regrade import RegradeError
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.tracking import Tracking
+from orchestrator.generate.rehearsal.process import RehearsalServerError
 from orchestrator.generate.service import FatalApiError
 from orchestrator.journal.store import JournalBusy, JournalError
 from orchestrator.plan.model import Plan
@@ -51,6 +52,7 @@ EXPECTED: Final = (
     OpenBatches,
     PoolBroken,
     RegradeError,
+    RehearsalServerError,
     TrackingUnreachable,
 )
 """What ends a run with one sentence. Anything else is a fault of ours and keeps its traceback."""
@@ -66,14 +68,20 @@ _NOTHING: Final[Mapping[str, Decimal]] = MappingProxyType({})
 
 
 def exit_code(scheduler: Scheduler | None, *, interrupted: bool) -> int:
-    """What the command returns, as things stand."""
+    """What the command returns, as things stand. A sweep in which nothing worked has failed, whatever it says."""
     if scheduler is not None and scheduler.failure is not None:
         return FAILED
     if interrupted:
         return INTERRUPTED
+    if _nothing_worked(scheduler):
+        return FAILED
     if scheduler is not None and (scheduler.budget_refusals or scheduler.budget_cuts):
         return BUDGET
     return DONE
+
+
+def _nothing_worked(scheduler: Scheduler | None) -> bool:
+    return scheduler is not None and not scheduler.graded and bool(scheduler.infrastructure)
 
 
 def how_to_resume(plan: Plan, needed: Mapping[str, Decimal] = _NOTHING) -> str:
@@ -99,7 +107,7 @@ def _trials(count: int, kind: str = "") -> str:
     return f"1 {kind}trial was" if count == 1 else f"{count} {kind}trials were"
 
 
-def say_failure(console: Console, failure: BaseException) -> None:
+def say_failure(console: Console, failure: BaseException | str) -> None:
     """One sentence on what ended the run."""
     console.print(f"run failed: {failure}", style="bold red", highlight=False, markup=False, soft_wrap=True)
 
@@ -116,10 +124,14 @@ def closing_words(console: Console, plan: Plan, scheduler: Scheduler | None, tra
         if not isinstance(failure, EXPECTED):
             raise failure
         say_failure(console, failure)
-    if code == BUDGET:
+    elif scheduler is not None and code == FAILED and _nothing_worked(scheduler):
+        ((reason, _),) = scheduler.infrastructure.most_common(1)
+        count = scheduler.infrastructure.total()
+        say_failure(console, f"nothing was graded, and {_trials(count)} infrastructure, most often: {reason}")
+    needed = scheduler.budgets_needed if scheduler is not None and code in (BUDGET, FAILED) else _NOTHING
+    if code == BUDGET or needed:
         console.print(_used_up(scheduler), highlight=False, soft_wrap=True)
     if code != DONE:
-        needed = scheduler.budgets_needed if scheduler is not None and code == BUDGET else _NOTHING
         console.print(how_to_resume(plan, needed), highlight=False, markup=False, soft_wrap=True)
     if tracking.failure is not None:
         console.print(tracking.failure, style="yellow", highlight=False, markup=False, soft_wrap=True)

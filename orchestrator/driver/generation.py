@@ -185,6 +185,11 @@ class Generation:
         if self._service is not None:
             self._service.stop()
 
+    def leave(self) -> None:
+        """Send nothing new and wait for no reply in flight; a resume counts each of them at its worst case."""
+        if self._service is not None:
+            self._service.leave()
+
     @property
     def open_batches(self) -> int:
         """Message Batches that the provider is still working on."""

@@ -93,8 +93,10 @@ def _money(totals: Totals, synthetic: bool) -> list[str]:
         return []
     kind = "synthetic dollars" if synthetic else "dollars"
     cap = "no cap" if totals.cap is None else f"a budget of ${totals.cap}"
-    unsettled = f", and up to ${totals.unsettled:.4f} more that may have been charged (unsettled)"
-    return [f"spent {totals.settled:.4f} {kind} of {cap}{unsettled if totals.unsettled else ''}"]
+    # What is still reserved at the end was left in flight: the next driver finds it unsettled.
+    left = totals.unsettled + totals.reserved
+    unsettled = f", and up to ${left:.4f} more that may have been charged (unsettled)"
+    return [f"spent {totals.settled:.4f} {kind} of {cap}{unsettled if left else ''}"]
 
 
 def shown(path: Path) -> str:

@@ -298,7 +298,7 @@ class _Run:
         if not count:
             return
         cancel = self.plan.config.generate.cancel_batches
-        if not cancel and sys.stdin.isatty():
+        if not cancel and self.interrupts == 1 and sys.stdin.isatty():
             cancel = await display.ask(f"{count} batch(es) are open at the provider. Cancel them there?")
         if cancel:
             await self.generation.cancel_batches()
@@ -370,7 +370,10 @@ class _Run:
             self.progress.message = "stopping: waiting for what is in flight (again to leave it)"
             self.scheduler.stop()
         else:
+            self.progress.message = "leaving what is in flight"
             self.scheduler.abort()
+            # Purchases outlive the trials that wait for them, and everything below waits for purchases.
+            self.generation.leave()
 
 
 def _dollars(usd: float | None) -> Decimal | None:

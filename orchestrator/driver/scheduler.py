@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.money import BudgetExhausted
 from orchestrator.core.problems import Problem
 from orchestrator.core.systems import Outcome, System
-from orchestrator.core.verdicts import Verdict
+from orchestrator.core.verdicts import GRADED, Verdict
 from orchestrator.driver.pool import PoolBroken, Stopped
 from orchestrator.driver.trial import CellRuntime, StepFailed, TrialTools
 from orchestrator.generate.service import FatalApiError, GenerationFailed, GenerationStopped
 from orchestrator.journal.writer import JournalError
 
 __all__ = ["Assignment", "Scheduler"]
+
+_REQUEST_ID: Final = re.compile(r" \(request id [^)]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,10 @@ class Scheduler:
         """Trials that were graded, but would have gone on with more money."""
         self.budgets_needed: dict[str, Decimal] = {}
         """Configuration key of a budget that was too small, to the dollars that one more step needed of it."""
+        self.graded = 0
+        """Trials with a verdict that counts in rates."""
+        self.infrastructure: Counter[str] = Counter()
+        """Trials that got no verdict of that kind through no fault of the model, by their reasons."""
         self.started: float | None = None
         """Monotonic time of the first trial's start."""
 
@@ -137,7 +145,16 @@ class Scheduler:
             outcome = self._without_program(tools, Verdict.NOT_RUN, str(error))
         except (GenerationFailed, StepFailed) as error:
             outcome = self._without_program(tools, Verdict.INFRASTRUCTURE, str(error))
-        self._finished(tools.row(outcome, started), tools.steps)
+        row = tools.row(outcome, started)
+        self._count(row)
+        self._finished(row, tools.steps)
+
+    def _count(self, row: dict[str, Any]) -> None:
+        verdict = Verdict(row["verdict"])
+        self.graded += verdict in GRADED
+        if verdict is Verdict.INFRASTRUCTURE:
+            # Equal failures differ in their requests' ids.
+            self.infrastructure[_REQUEST_ID.sub("", row["reason"] or "no reason was recorded")] += 1
 
     def _too_small(self, error: BudgetExhausted) -> None:
         self.budgets_needed[error.key] = max(error.needed, self.budgets_needed.get(error.key, error.needed))

@@ -187,6 +187,12 @@ class GenerationService:
             self._batches.stop()
         self._purchases.stop()
 
+    def leave(self) -> None:
+        """Send nothing new and wait for no reply: what is in flight may be charged, and stays reserved."""
+        self.stop()
+        for task in self._buying.values():
+            task.cancel()
+
     @property
     def open_batches(self) -> Mapping[str, int]:
         """Batches at providers, with how many of their requests are waited for."""

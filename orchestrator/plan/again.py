@@ -13,6 +13,7 @@ from orchestrator.config.arguments import Arguments
 from orchestrator.config.checks import check_secrets, check_together, check_values, value_of
 from orchestrator.config.compose import Composer
 from orchestrator.config.errors import ConfigError, show
+from orchestrator.config.paths import absolute
 from orchestrator.config.schema import Config
 from orchestrator.plan.answers import answers_digest
 from orchestrator.plan.folders import check_results_uri, choose_run_dir
@@ -50,7 +51,7 @@ def resume_plan(arguments: Arguments, folder: str) -> Plan:
     Raises:
         ConfigError: no run's folder, a key that would change the plan, or answers that have changed.
     """
-    path = Path(folder).expanduser().absolute()
+    path = absolute(folder, "resume")
     plan = read_plan(path)
     change = _changes(arguments, "resume", _HOW)
     if "budget.usd" in change:
@@ -76,7 +77,7 @@ def regrade_plan(arguments: Arguments, folder: str) -> Plan:
     Raises:
         ConfigError: no run's folder, or a key that would change the programs rather than their verdicts.
     """
-    path = Path(folder).expanduser().absolute()
+    path = absolute(folder, "regrade")
     recorded = read_plan(path, same_suites=False)
     if not (path / "journal.sqlite").is_file():
         raise ConfigError(f"regrade={path} holds no journal.sqlite, so there is no program to judge")

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from orchestrator.config.arguments import Arguments, parse_arguments
 from orchestrator.config.errors import ConfigError, did_you_mean, show
+from orchestrator.config.paths import absolute
 from orchestrator.config.schema import Config
 from orchestrator.core.problems import Suite
 from orchestrator.plan.again import regrade_plan, resume_plan
 from orchestrator.plan.answers import count_answers
 from orchestrator.plan.expand import Point, expand
-from orchestrator.plan.folders import choose_run_dir
+from orchestrator.plan.folders import check_log, choose_run_dir
 from orchestrator.plan.keys import with_stand_in
 from orchestrator.plan.model import Cell, Plan
 from orchestrator.plan.suites import SuiteShelf, select_problems
@@ -68,6 +69,8 @@ def build_plan(arguments: Arguments) -> Plan:
         told = "".join(f"; {note}" for note in notes[:1])
         raise ConfigError(f"problems={show(expansion.base.problems)} selects no problem of any suite{told}")
     check_prices(cells)
+    for log in {cell.config.rehearsal.log for cell in cells if cell.synthetic} - {None}:
+        check_log(str(log))
     plan = Plan(
         name=expansion.name,
         config=expansion.base,
@@ -110,12 +113,12 @@ def absolute_paths(config: Config) -> Config:
     """The same configuration with files named from the root, so that a run can be resumed from any folder."""
     model, suite = config.model, config.suite
     if model.path is not None:
-        model = dataclasses.replace(model, path=_absolute(model.path))
+        model = dataclasses.replace(model, path=str(absolute(model.path, "model.path")))
     if model.key_file is not None and config.cluster.address is None:
         # On a cluster it is a path of the generating nodes, which is left as it is.
-        model = dataclasses.replace(model, key_file=_absolute(model.key_file))
+        model = dataclasses.replace(model, key_file=str(absolute(model.key_file, "model.key_file")))
     if suite.path is not None:
-        suite = dataclasses.replace(suite, path=_absolute(suite.path))
+        suite = dataclasses.replace(suite, path=str(absolute(suite.path, "suite.path")))
     return dataclasses.replace(config, model=model, suite=suite)
 
 
@@ -160,10 +163,6 @@ def _left_out(suite: Suite) -> dict[str, str]:
     """Problems that the suite has, but not in this dtype or dialect: id -> in what it comes."""
     found = getattr(suite, "left_out", ())
     return {f"{suite.name}/{each.name}": each.reason.removeprefix("comes ") for each in found}
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
 
 
 def _check_ids(points: Sequence[Point], suites: Sequence[Suite]) -> None:

@@ -86,9 +86,9 @@ def estimate(plan: Plan, counts: TokenCounts | None = None) -> PlanCost:
         UnknownPrice: a model of the plan has no price.
     """
     counts = counts or TokenCounts()
-    bought: set[str] = set()
+    bought: dict[str, int] = {}
     cells: list[CellCost] = []
-    tokens = Usage()
+    input_tokens = output_tokens = 0
     low = high = Decimal(0)
     sources: dict[str, None] = {}
     loads: dict[tuple[str, str | None, str | None, bool], Load] = {}
@@ -111,29 +111,30 @@ def estimate(plan: Plan, counts: TokenCounts | None = None) -> PlanCost:
                 usd = price.cost(usage, batch=batch)
                 cached = request.cache_prefix
                 usd_worst = [price.worst_case(n, cell.max_tokens, cached=cached, batch=batch) for n in worst]
-            for sample in range(samples):
-                first += 1
-                key = digest(request, problem.id, sample)
-                known = key in bought
-                shared += known
-                bought.add(key)
-                if not known:
-                    tokens += usage
-                    low += usd
-                    load.requests_low += 1
-                    load.input_low += usage.input_tokens
-                    load.output_low += usage.output_tokens
-                high += sum(usd_worst[known:], Decimal(0))
-                load.requests_high += cell.turns - known
-                load.input_high += sum(worst[known:])
-                load.output_high += cell.max_tokens * (cell.turns - known)
+            # Samples count from 0 everywhere, so of two cells that ask the same one's are the first of the other's.
+            key = digest(request, problem.id)
+            known = min(samples, bought.get(key, 0))
+            new = samples - known
+            bought[key] = max(samples, bought.get(key, 0))
+            first += samples
+            shared += known
+            input_tokens += new * (usage.input_tokens + usage.cache_read_tokens)
+            output_tokens += new * usage.output_tokens
+            low += new * usd
+            load.requests_low += new
+            load.input_low += new * usage.input_tokens
+            load.output_low += new * usage.output_tokens
+            high += samples * sum(usd_worst, Decimal(0)) - known * usd_worst[0]
+            load.requests_high += samples * cell.turns - known
+            load.input_high += samples * sum(worst) - known * worst[0]
+            load.output_high += cell.max_tokens * (samples * cell.turns - known)
         cells.append(CellCost(cell.id, first, first * cell.turns, shared))
     return PlanCost(
         cells=tuple(cells),
         requests_low=sum(cell.requests_low - cell.shared for cell in cells),
         requests_high=sum(cell.requests_high - cell.shared for cell in cells),
-        input_tokens_low=tokens.input_tokens + tokens.cache_read_tokens,
-        output_tokens_low=tokens.output_tokens,
+        input_tokens_low=input_tokens,
+        output_tokens_low=output_tokens,
         usd_low=low,
         usd_high=high,
         synthetic=all(cell.synthetic for cell in plan.cells if cell.generates),

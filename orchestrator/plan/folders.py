@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator.config.errors import ConfigError
+from orchestrator.config.errors import ConfigError, show
+from orchestrator.config.paths import absolute
 from orchestrator.plan.model import Plan
 
-__all__ = ["PLAN_FILE", "check_results_uri", "choose_run_dir", "recorded_digest", "same_runs"]
+__all__ = ["PLAN_FILE", "check_log", "check_results_uri", "choose_run_dir", "recorded_digest", "same_runs"]
 
 PLAN_FILE = "plan.json"
 
@@ -28,8 +30,8 @@ def choose_run_dir(plan: Plan, now: datetime) -> Path:
         while folder.exists():
             folder, number = stem.with_name(f"{stem.name}-{number}"), number + 1
     else:
-        folder = Path(asked).expanduser().absolute()
-    _check_writable(folder, "run.dir")
+        folder = absolute(asked, "run.dir")
+    _check_writable(folder, f"run.dir={folder}")
     if folder.is_dir() and any(folder.iterdir()):
         digest = recorded_digest(folder)
         if digest is None:
@@ -72,7 +74,24 @@ def check_results_uri(plan: Plan) -> None:
     if taken:
         raise ConfigError(f"run.results_uri={uri} holds another run's results.parquet; name a new place")
     if isinstance(filesystem, fs.LocalFileSystem):
-        _check_writable(Path(path), "run.results_uri")
+        _check_writable(Path(path), f"run.results_uri={uri}")
+
+
+def check_log(log: str) -> None:
+    """Refuse a ``rehearsal.log`` that the rehearsal server could not open; nothing is made.
+
+    Raises:
+        ConfigError: it is a folder, lies in none, or cannot be written to.
+    """
+    file, given = Path(log).absolute(), f"rehearsal.log={show(log)}"
+    if file.is_dir():
+        raise ConfigError(f"{given} is a folder; name a file")
+    if not file.exists():
+        if not file.parent.is_dir():
+            raise ConfigError(f"{given} cannot be made, because {file.parent} is not a folder")
+        _check_writable(file.parent, given)
+    elif not os.access(file, os.W_OK):
+        raise ConfigError(f"{given} cannot be written to; name another file")
 
 
 def recorded_digest(folder: Path) -> str | None:
@@ -100,14 +119,14 @@ def same_runs(plan: Plan) -> list[Path]:
     return sorted(found, key=lambda folder: (folder / PLAN_FILE).stat().st_mtime)
 
 
-def _check_writable(folder: Path, key: str) -> None:
+def _check_writable(folder: Path, given: str) -> None:
     nearest = folder
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise ConfigError(f"{key}={folder} cannot be made, because {nearest} is not a folder")
+        raise ConfigError(f"{given} cannot be made, because {nearest} is not a folder")
     try:
         # Asking the permission bits is not enough: root passes them on file systems that take nothing.
         Path(tempfile.mkdtemp(prefix=".writable-", dir=nearest)).rmdir()
     except OSError:
-        raise ConfigError(f"{key}={folder} cannot be written to, because {nearest} is read-only") from None
+        raise ConfigError(f"{given} cannot be written to, because {nearest} is read-only") from None

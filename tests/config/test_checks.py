@@ -32,6 +32,8 @@ def test_the_defaults_are_right() -> None:
         ("limit", -3, "1 or more"),
         ("budget.usd", -1, "0 or more"),
         ("budget.usd", float("nan"), "0 or more"),
+        ("budget.usd", float("inf"), "no finite number"),
+        ("rates.usd_per_kwh", float("nan"), "no finite number"),
         ("seed", -1, "0 or more"),
         ("generate.deadline_s", 0, "above 0"),
         ("execute.limits.cpu_s", 0, "above 0"),
@@ -57,6 +59,13 @@ def test_the_defaults_are_right() -> None:
         ("prompt.first", "no place for it", "{prompt}"),
         ("prompt.first", "{prompt} {tests}", "{tests}"),
         ("prompt.repair", "{feedback", "template"),
+        ("prompt.first", "{prompt:{x}}", "write {prompt}, without ':{x}'"),
+        ("prompt.first", "{prompt:abc}", "write {prompt}, without ':abc'"),
+        ("prompt.first", "{prompt!z}", "write {prompt}, without '!z'"),
+        ("prompt.first", "{prompt:>99999999999}", "write {prompt}, without ':>99999999999'"),
+        ("prompt.repair", "{feedback!r:>9}", "write {feedback}, without '!r:>9'"),
+        ("tracking.uri", "http://[", "http://[::1]:5000"),
+        ("tracking.uri", "postgresql://[", "names no host"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_its_key(key: str, value: Any, fragment: str) -> None:

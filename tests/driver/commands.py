@@ -148,12 +148,21 @@ def summary(run_dir: Path) -> dict[str, Any]:
 
 def journaled(run_dir: Path) -> int:
     """Replies in the journal right now; 0 while there is none."""
+    return _count(run_dir, "SELECT count(*) FROM replies")
+
+
+def reserved(run_dir: Path) -> int:
+    """Requests that were paid for in advance and have no reply in the journal right now."""
+    return _count(run_dir, "SELECT count(*) FROM reservations WHERE state = 'reserved'")
+
+
+def _count(run_dir: Path, query: str) -> int:
     path = run_dir / "journal.sqlite"
     if not path.exists():
         return 0
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
         try:
-            return int(connection.execute("SELECT count(*) FROM replies").fetchone()[0])
+            return int(connection.execute(query).fetchone()[0])
         except sqlite3.OperationalError:
             return 0
 

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from .commands import (
     end_group,
     left_behind,
     outcome,
+    reserved,
     rows,
     run,
     start,
@@ -168,6 +170,25 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(
     resumed = run(tmp_path, "resume=third", "display=plain")
     assert resumed.code == 0, resumed.out + resumed.err
     assert outcome(tmp_path / "third") == outcome(folder / "first")
+
+
+def test_a_second_ctrl_c_leaves_what_is_in_flight(tmp_path: Path) -> None:
+    words = ["suite=humaneval", "system=generate_only", "model=rehearsal", "limit=2", "run.dir=left"]
+    slow = ["rehearsal.latency_low_s=3600", "rehearsal.latency_high_s=3600", "generate.deadline_s=7200"]
+    process = start(tmp_path, *words, "tracking.enabled=false", *QUICK[:1], *slow, "display=plain")
+    while reserved(tmp_path / "left") < 2 and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    # Two signals at once are one.
+    time.sleep(1)
+    assert process.poll() is None, "the first one waits"
+    process.send_signal(signal.SIGINT)
+    ended = end(process)
+    assert ended.code == 130, ended.out + ended.err
+    assert "to go on: python -m orchestrator resume=left" in ended.out
+    assert "more that may have been charged" in ended.out
+    assert "Traceback" not in ended.err
+    assert reserved(tmp_path / "left") == 2
 
 
 def test_a_budget_that_is_used_up_is_said_and_a_larger_one_goes_on(

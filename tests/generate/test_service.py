@@ -394,6 +394,23 @@ def test_stopping_lets_what_is_in_flight_end_and_sends_nothing_more() -> None:
     bench(main)
 
 
+def test_leaving_waits_for_no_reply_and_keeps_what_may_be_charged_reserved() -> None:
+    async def body() -> None:
+        made = Bench(in_flight=3)
+        tasks = [asyncio.create_task(made.ask(sample=n)) for n in range(30)]
+        await asyncio.sleep(0.5)
+        sent = len(made.sender.attempts)
+        start = asyncio.get_running_loop().time()
+        made.service.leave()
+        await made.service.close()
+        assert asyncio.get_running_loop().time() - start < 0.1
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(result, asyncio.CancelledError | GenerationStopped) for result in results)
+        assert len(made.books.open) == sent == len(made.sender.attempts) > 0
+
+    run(body())
+
+
 def test_stopping_ends_a_long_wait_between_tries() -> None:
     async def main(b: Bench) -> None:
         task = asyncio.create_task(b.ask())

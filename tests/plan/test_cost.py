@@ -28,6 +28,22 @@ def test_another_effort_is_another_purchase() -> None:
     assert cost.requests_low == 6
 
 
+def test_as_many_samples_as_anybody_types_are_counted_at_once() -> None:
+    words = ["axes.system=[generate_only,hybrid]", "limit=2", "turns=3", *PRICE]
+    few, many = (estimate(load_plan([*words, f"samples={count}"])) for count in (1, 10**12))
+    assert [(cell.requests_low, cell.requests_high, cell.shared) for cell in many.cells] == [
+        (cell.requests_low * 10**12, cell.requests_high * 10**12, cell.shared * 10**12) for cell in few.cells
+    ]
+    assert (many.usd_low, many.usd_high) == (few.usd_low * 10**12, few.usd_high * 10**12)
+
+
+def test_more_samples_of_the_same_share_the_first_ones() -> None:
+    for counts, shared in (([2, 5], 2), ([5, 2], 2)):
+        cost = estimate(load_plan([f"axes.samples={counts}".replace(" ", ""), "limit=1", "turns=1", *PRICE]))
+        assert [cell.shared for cell in cost.cells] == [0, shared]
+        assert (cost.requests_low, cost.requests_high) == (5, 5)
+
+
 def test_dollars_go_from_the_likely_to_the_worst_case() -> None:
     one = estimate(load_plan(["limit=1", "turns=1", "model.max_tokens=100", *PRICE]))
     # 100 tokens out at $10 a million are a thousandth of a dollar; input comes on top.

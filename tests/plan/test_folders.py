@@ -44,6 +44,17 @@ def test_folders_that_cannot_take_a_run(tmp_path: Path) -> None:
         assert fragment in str(caught.value)
 
 
+def test_logs_that_the_rehearsal_server_could_not_open(tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("")
+    for log in ("new", "old", "/dev/null"):
+        load_plan(["limit=1", "model=rehearsal", f"rehearsal.log={log}"])
+    assert {path.name for path in tmp_path.iterdir()} == {"old"}, "a plan makes no file"
+    for log, fragment in ((".", "name a file"), ("none/x", "is not a folder"), ("/proc/x", "read-only")):
+        with pytest.raises(ConfigError, match=fragment) as caught:
+            load_plan(["limit=1", "model=rehearsal", f"rehearsal.log={log}"])
+        assert "rehearsal.log=" in str(caught.value)
+
+
 def test_a_folder_with_a_run_offers_to_go_on_or_asks_for_another(tmp_path: Path) -> None:
     plan = load_plan(["limit=1", "run.dir=run"])
     plan.run_dir.mkdir()
