@@ -97,6 +97,29 @@ def test_kept(dialect: str, program: str) -> None:
         ("locals()['__builtins__']", "names __builtins__"),
         ("helper(torch)", "passes torch itself on"),
         ("(lambda library: library)(torch)", "passes torch itself on"),
+        ("import numpy as np; np.testing.runstring('', {})", "uses numpy.testing outside"),
+        ("from numpy import testing", "imports numpy.testing"),
+        ("import numpy.testing", "imports numpy.testing"),
+        ("import numpy as np; n = [np]; n[0].testing", "passes numpy itself on"),
+        ("import numpy as np; n = np; n.testing.runstring('', {})", "uses numpy.testing outside"),
+        ("import numpy as np; getattr(np, 'testing')", "uses numpy.testing outside"),
+        ("import numpy as np; np.exp(np.float32(1))", "uses numpy.exp outside"),
+        ("y = x.numpy(force=True)", ".numpy outside"),
+        ("from typing import get_type_hints", "imports typing.get_type_hints"),
+        ("from typing import *", "imports typing.*"),
+        ("import typing; typing.get_type_hints(solve)", "uses typing.get_type_hints outside"),
+        ("import typing_extensions as t; t.ForwardRef('x')", "uses typing_extensions.ForwardRef outside"),
+        ("import functools; functools.update_wrapper(out, k)", "uses functools.update_wrapper outside"),
+        ("triton.testing.do_bench(solve)", "uses triton.testing outside"),
+        ("from triton.runtime import interpreter", "uses interpreter"),
+        ("t = triton.runtime; t.build", "uses triton.runtime.build outside"),
+        ("tl.core.wraps", "uses triton.language.core.wraps outside"),
+        ("tl.semantic.core", "uses triton.language.semantic outside"),
+        ("torch.cuda.jiterator", "uses torch.cuda.jiterator outside"),
+        ("from torch.cuda import jiterator", "imports torch.cuda.jiterator"),
+        ("c = [torch.cuda]", "passes torch.cuda itself on"),
+        ("triton.jit = lambda body: body", "changes triton"),
+        ("math.sqrt = torch.Tensor.sqrt", "changes math"),
     ],
 )
 def test_library_calls_beside_a_triton_kernel(line: str, part: str) -> None:
@@ -136,6 +159,94 @@ def test_what_the_host_side_of_a_triton_program_may_do() -> None:
         "assert x.is_cuda and isinstance(x, torch.Tensor) and x.data_ptr() % 16 == 0",
     )
     assert violation(host(*lines), "triton", "solve") is None
+
+
+def test_the_names_that_triton_programs_are_usually_made_of() -> None:
+    program = """
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+import enum
+import functools
+import itertools
+import math
+import time
+import typing
+import warnings
+from collections import defaultdict, namedtuple
+from dataclasses import dataclass, field
+from functools import cache, lru_cache, partial
+from typing import Any, Callable, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+import torch.cuda
+import triton
+import triton.language as tl
+from math import *
+from torch import Tensor
+from triton import Config, autotune, cdiv, jit, next_power_of_2
+from triton.language import float32, int32
+from triton.language.extra import libdevice as libm
+from triton.runtime import driver
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+try:
+    from triton.language.extra.cuda import libdevice
+except ImportError:
+    libdevice = tl.math
+
+DEVICE = triton.runtime.driver.active.get_active_torch_device()
+PROPERTIES = driver.active.utils.get_device_properties(DEVICE.index)
+IS_HOPPER = torch.cuda.get_device_capability()[0] >= 9 and driver.active.get_current_target().backend == "cuda"
+DTYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.int64: tl.int64}
+LOW = getattr(tl, "float8e4nv", None) if hasattr(torch, "float8_e4m3fn") else tl.core.float16
+CONFIGS = [Config({"B": b}, num_warps=w, num_stages=s) for b, w, s in itertools.product([64, 128], [4, 8], [2, 3])]
+language = triton.language
+exp2 = language.exp2
+torch.backends.cuda.matmul.allow_tf32 = False
+torch.backends.cudnn.benchmark = True
+torch.set_float32_matmul_precision("highest")
+triton.set_allocator(lambda size, align, stream: torch.empty(size, dtype=torch.int8, device="cuda"))
+
+
+class Plan(NamedTuple):
+    blocks: int
+    kind: Literal["a", "b"] = "a"
+
+
+@dataclass(frozen=True)
+class Shape:
+    rows: int
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+@autotune(configs=CONFIGS, key=["n"], prune_configs_by={"early_config_prune": lambda configs, *a, **k: configs})
+@triton.heuristics({"EVEN": lambda args: args["n"] % args["B"] == 0})
+@jit
+def kernel(x, out, n, B: tl.constexpr, EVEN: tl.constexpr):
+    at = tl.program_id(0) * B + tl.arange(0, B)
+    tl.store(out + at, libdevice.tanh(exp2(tl.load(x + at, mask=at < n))), mask=at < n)
+
+
+@lru_cache(maxsize=None)
+def plan(n: int, scale: float = 1.0 / math.sqrt(64)) -> Plan:
+    return Plan(functools.reduce(lambda a, b: a * b, (cdiv(n, 64), int(np.ceil(np.log2(n))))))
+
+
+def solve(x: Tensor, out: Union[Tensor, Tuple[Tensor, ...]], stream: Optional[torch.cuda.Stream] = None) -> None:
+    n, bits = x.numel(), np.iinfo(np.int32).bits
+    if n > np.prod(x.shape):
+        warnings.warn("?")
+    try:
+        with torch.cuda.device(x.device), torch.cuda.stream(torch.cuda.current_stream()):
+            kernel[lambda meta: (triton.cdiv(n, meta["B"]),)](x, out, n)
+    except triton.runtime.errors.OutOfResources:
+        pass
+    torch.cuda.synchronize()
+"""
+    assert violation(program, "triton", "solve") is None
 
 
 @pytest.mark.parametrize(
