@@ -268,6 +268,21 @@ def test_includes_in_disguise(program: str) -> None:
     assert "includes" in (violation(program + KERNEL, "cuda", "solve") or "")
 
 
+@pytest.mark.parametrize("prefix", ["R", "LR", "uR", "UR", "u8R", "u8\\\nR", "R\\\n"])
+@pytest.mark.parametrize("end", ["\\\n", "\\\r\n", "\\\r", "\\ \t\n", "??/\n"])
+def test_a_raw_string_and_a_continued_line_are_not_read_alike_by_all(prefix: str, end: str) -> None:
+    hidden = f'__device__ auto s = {prefix}"x(){end}x" /* )x";\n#include <cub/cub.cuh>\n/* */\n'
+    for start in ("", "// \\\n/*\n"):
+        assert "both a raw string" in (violation(start + hidden + KERNEL, "cuda", "solve") or "")
+
+
+def test_a_raw_string_or_a_continued_line_alone_is_read() -> None:
+    lines = "#define MAX(a, b) \\\n    ((a) > (b) ? (a) : (b))\n"
+    assert violation(lines + KERNEL, "cuda", "solve") is None
+    assert violation(lines + '__device__ const char* a = "BAR" "\\n";\n' + KERNEL, "cuda", "solve") is None
+    assert violation('__device__ const char* a = R"(a\\b)";\n' + KERNEL, "cuda", "solve") is None
+
+
 def test_every_reference_program_keeps_the_rules() -> None:
     judged = 0
     for name in names():
