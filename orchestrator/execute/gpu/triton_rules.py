@@ -51,15 +51,25 @@ _BUILTINS: Final = _words(
     """
 )
 """Functions of Python by which a program says what its text does not."""
+_LOOKUPS: Final = frozenset({"getattr", "hasattr"})
 _BACK_DOORS: Final = _words(
     """
     torch sys os importlib builtins operator inspect ctypes ctypeslib gc subprocess threading modules
     _sys _os _operator _thread import_module attrgetter methodcaller
-    knobs interpreter InterpretedFunction fn
+    knobs interpreter InterpretedFunction fn base_fn
+    gi_frame cr_frame ag_frame tb_frame f_back f_builtins f_globals f_locals
     """
 )
-"""Attributes that lead to modules which were not imported, or run a kernel's body on the host."""
+"""Attributes that lead to modules which were not imported, to Python's own functions or to a kernel's body."""
 _DUNDERS: Final = frozenset({"__name__", "__init__", "__version__", "__doc__", "__call__", "__enter__", "__exit__"})
+_OWN_DUNDERS: Final = _DUNDERS | _words(
+    """
+    __all__ __author__ __file__ __slots__ __new__ __post_init__ __repr__ __str__ __hash__ __eq__ __lt__ __bool__
+    __len__ __iter__ __next__ __contains__ __getitem__ __setitem__
+    """
+)
+"""What a program may define; by others a class is handed what Python moves (``__setattr__``) or is made of text
+(``__annotations__``)."""
 
 
 _DUNDER: Final = re.compile(r"__(?!main__)\w+__")
@@ -85,6 +95,7 @@ class _Scan:
         self._tree = tree
         self._modules: dict[str, set[str]] = {}
         self._jit: set[str] = set()
+        self._objects: set[str] = set()
         nodes = list(ast.walk(tree))
         for node in nodes:
             if isinstance(node, ast.Import):
@@ -93,18 +104,15 @@ class _Scan:
                 self._import_from(node)
         # Where a module's name stands for something of it, and not for the module, which could then be renamed.
         self._named = {id(n.value) for n in nodes if isinstance(n, ast.Attribute)} | {
-            id(n.args[0]) for n in nodes if isinstance(n, ast.Call) and _is_lookup(n) and n.args
+            id(part) for n in nodes if isinstance(n, ast.Call) and _is_lookup(n) for part in (n.func, *n.args[:1])
         }
         for node in nodes:
             if isinstance(node, ast.Assign):
                 self._assign(node)
+        self._locals = {i for n in nodes if isinstance(n, ast.FunctionDef) for i in _calls_of_locals(n)}
         self._torch = {"torch"} | self._names_of("torch")
         self._triton = self._names_of("triton")
-        self._rebound = {
-            node.id
-            for node in nodes
-            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and id(node) not in self._named
-        } | {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        self._rebound = self._objects.union(*(self._binds(node) for node in nodes))
         self.kernels = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and self._is_kernel(n)]
         self._bodies = {id(statement) for kernel in self.kernels for statement in kernel.body}
         if "__name__" not in self._rebound:
@@ -131,6 +139,8 @@ class _Scan:
             return self._judge_name(node)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _DUNDER.fullmatch(node.value):
             return f"names {node.value}, which a triton program may not"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _may_define(node.name):
+            return f"defines {node.name}, which a triton program may not"
         if isinstance(node, ast.MatchClass):
             return "takes attributes by pattern matching, which a triton program may not"
         if isinstance(node, ast.Call):
@@ -153,6 +163,8 @@ class _Scan:
                 self._modules.setdefault(bound, set()).add(path)
             elif path == "triton.jit":
                 self._jit.add(bound)
+            else:
+                self._objects.add(bound)
 
     def _assign(self, node: ast.Assign) -> None:
         """Take ``tl = triton.language`` for what it is: an import."""
@@ -160,6 +172,17 @@ class _Scan:
         if modules and len(node.targets) == 1 and isinstance(target, ast.Name):
             self._modules.setdefault(target.id, set()).update(modules)
             self._named |= {id(node.value), id(target)}
+
+    def _binds(self, node: ast.AST) -> set[str]:
+        """Names that stand for something else, other than by an import, because of ``node``."""
+        if isinstance(node, ast.Name):
+            return set() if isinstance(node.ctx, ast.Load) or id(node) in self._named else {node.id}
+        if isinstance(node, ast.arg):
+            return {node.arg}
+        named = (
+            ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar
+        )
+        return {node.name} if isinstance(node, named) and node.name else set()
 
     def _names_of(self, module: str) -> set[str]:
         return {name for name, modules in self._modules.items() if module in modules}
@@ -177,7 +200,8 @@ class _Scan:
         return found
 
     def _is_kernel(self, function: ast.FunctionDef) -> bool:
-        return any(self._is_jit(d) for d in function.decorator_list)
+        # The one that comes first: another would be handed the function, not the kernel.
+        return any(self._is_jit(d) for d in function.decorator_list[-1:])
 
     def _is_jit(self, decorator: ast.expr) -> bool:
         if isinstance(decorator, ast.Call):
@@ -232,8 +256,12 @@ class _Scan:
         return None
 
     def _judge_name(self, node: ast.Name) -> str | None:
-        if node.id in _BUILTINS:
+        if node.id in _BUILTINS or not _may_define(node.id):
             return f"uses {node.id}, which a triton program may not"
+        if node.id == "locals" and id(node) not in self._locals:
+            return "uses locals outside of a function, which a triton program may not"
+        if node.id in _LOOKUPS and id(node) not in self._named:
+            return f"passes {node.id} itself on"
         if node.id in self._modules and isinstance(node.ctx, ast.Load) and id(node) not in self._named:
             return f"passes {min(self._modules[node.id])} itself on"
         return None
@@ -268,7 +296,22 @@ def _is_main_guard(node: ast.stmt) -> TypeGuard[ast.If]:
 
 
 def _is_lookup(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr")
+    return isinstance(node.func, ast.Name) and node.func.id in _LOOKUPS
+
+
+def _calls_of_locals(function: ast.FunctionDef) -> Iterator[int]:
+    """Where a function asks for its own names; a module's hold Python's functions, a class's how it is made."""
+    left: list[ast.AST] = [*function.body]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "locals":
+            yield id(node.func)
+        if not isinstance(node, ast.ClassDef):
+            left.extend(ast.iter_child_nodes(node))
+
+
+def _may_define(name: str) -> bool:
+    return name in _OWN_DUNDERS or not (name.startswith("__") and name.endswith("__"))
 
 
 def _is_all_of(module: str, name: str) -> bool:

@@ -94,7 +94,15 @@ def test_kept(dialect: str, program: str) -> None:
         ("getattr(torch, 'soft' + 'max')(x)", "made while running"),
         ("getattr(torch, 'softmax')(x)", "torch.softmax outside"),
         ("getattr(x, 'matmul')(x)", ".matmul outside"),
-        ("locals()['__builtins__']", "names __builtins__"),
+        ("SPACE['__builtins__']", "names __builtins__"),
+        ("class C: locals().get('__annotation' + 's__')", "uses locals outside"),
+        ("look = locals", "uses locals outside"),
+        ("(n for n in ()).gi_frame.f_builtins['exec']", "uses f_builtins"),
+        ("work = next(map(getattr, [k], ['f' + 'n']))", "passes getattr itself on"),
+        ("look = getattr", "passes getattr itself on"),
+        ("k.base_fn(x)", "uses base_fn"),
+        ("__annotations__ = {'x=print()': int}", "uses __annotations__"),
+        ("def __setattr__(self, name, value): KEPT.append(value)", "defines __setattr__"),
         ("helper(torch)", "passes torch itself on"),
         ("(lambda library: library)(torch)", "passes torch itself on"),
         ("import numpy as np; np.testing.runstring('', {})", "uses numpy.testing outside"),
@@ -130,9 +138,19 @@ def test_a_decorator_of_another_make_is_no_kernel() -> None:
     for fake in (
         "def jit(f): return f\n@jit\ndef solve(x, out): torch.sum(x, out=out)\n",
         "class triton:\n    jit = lambda f: f\n@triton.jit\ndef solve(x, out): torch.sum(x, out=out)\n",
+        "def make(jit):\n    @jit\n    def solve(x, out): torch.sum(x, out=out)\n    return solve\n",
+        "from functools import cache as jit\n@jit\ndef solve(x, out): torch.sum(x, out=out)\n",
+        "@triton.jit\n@keep\ndef solve(x, out): torch.sum(x, out=out)\n",
         "@torch.jit.script\ndef solve(x, out): torch.sum(x, out=out)\n",
     ):
-        assert violation("import torch\nimport triton\n" + fake, "triton", "solve")
+        assert violation("import torch\nimport triton\nfrom triton import jit\n" + fake, "triton", "solve")
+
+
+def test_the_names_of_the_module_are_not_looked_up() -> None:
+    assert violation(host("parsed = dict(locals())"), "triton", "solve") is None
+    assert "uses locals outside" in (
+        violation(TRITON + "locals().get('__builtin' + 's__')\n", "triton", "solve") or ""
+    )
 
 
 def test_torch_by_another_name_is_still_torch() -> None:
