@@ -10,10 +10,13 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["includes", "without_comments"]
+__all__ = ["includes", "is_ambiguous", "without_comments"]
 
 _SPLICES: Final = (re.compile(r"\\\r?\n"), re.compile(r"\\[ \t]*\r?\n"))
 """Continued lines: as the standard has them, and as compilers do that overlook blanks after the backslash."""
+_CONTINUED: Final = re.compile(r"(?:\\|\?\?/)[ \t\v\f]*[\r\n]")
+_RAW: Final = re.compile(r'(?:(?<!\w)|(?<=[uUL8]))R(?:(?:\\|\?\?/)[ \t\v\f]*(?:\r\n?|\n))*"')
+"""The prefix of a raw string, in one line or more; the end of an ordinary string may look like one."""
 _TOKEN: Final = re.compile(
     r"""
       (?P<comment> //[^\n]* | /\*.*?(?:\*/|\Z) )
@@ -33,6 +36,15 @@ _HEADER: Final = re.compile(r'\s*(?:<([^<>"\n]+)>|"([^<>"\n]+)")\s*')
 def without_comments(source: str) -> str:
     """``source`` with its lines joined, comments as blanks and raw strings emptied."""
     return _strip(source, _SPLICES[0])
+
+
+def is_ambiguous(source: str) -> bool:
+    """Whether ``source`` holds both a raw string and a continued line, wherever they stand.
+
+    Lines are joined before strings are found, but not inside of raw strings: where these begin and end can't be
+    told from either view alone, and what is hidden in one could be an include in the other.
+    """
+    return _CONTINUED.search(source) is not None and _RAW.search(source) is not None
 
 
 def includes(source: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import ast
 import re
 from typing import Final
 
-from orchestrator.execute.gpu.cuda_source import includes, without_comments
+from orchestrator.execute.gpu.cuda_source import includes, is_ambiguous, without_comments
 from orchestrator.execute.gpu.triton_rules import triton_violation
 
 __all__ = ["violation"]
@@ -50,6 +50,8 @@ def _cuda(program: str, entry_point: str) -> str | None:
         if re.search(r"^\s*(import|from|def)\s", code, re.MULTILINE):
             return "a Python program where raw CUDA C++ was asked"
         return f"no __global__ kernel: {entry_point} must be raw CUDA C++"
+    if is_ambiguous(program):
+        return 'holds both a raw string (R"...") and a line that a backslash continues: use only one of them'
     for header in includes(program):
         if header not in _HEADERS:
             return f"includes {header[:60]}: only the CUDA runtime's own device headers are allowed"

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, TypeGuard
 
+from orchestrator.execute.gpu.triton_names import MODULES, TORCH, may_use
+
 __all__ = ["triton_violation"]
 
 
@@ -19,37 +21,8 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_MODULES: Final = frozenset(
-    {
-        *(
-            "__future__",
-            "abc",
-            "collections",
-            "contextlib",
-            "dataclasses",
-            "enum",
-            "functools",
-            "itertools",
-            "math",
-        ),
-        *("numbers", "numpy", "time", "torch", "triton", "typing", "typing_extensions", "warnings"),
-    }
-)
-"""Packages that the host side may import."""
 _TORCH_MODULES: Final = frozenset({"torch", "torch.cuda"})
-_TORCH: Final = _words(
-    """
-    Tensor Size Generator device dtype layout memory_format cuda version backends
-    empty empty_like empty_strided zeros zeros_like ones ones_like full full_like arange tensor as_strided
-    as_tensor from_dlpack finfo iinfo inf nan pi e
-    float16 float32 float64 bfloat16 half float double int8 int16 int32 int64 uint8 uint16 uint32 uint64
-    short int long bool float8_e4m3fn float8_e5m2
-    contiguous_format preserve_format channels_last strided
-    is_tensor is_floating_point numel promote_types result_type no_grad inference_mode
-    set_grad_enabled set_float32_matmul_precision get_device_module cdiv
-    """
-)
-"""Names of torch that make, describe or allocate, and compute nothing."""
+_DEEPEST: Final = max(module.count(".") for module in MODULES)
 _METHODS: Final = _words(
     """
     matmul mm bmm addmm addbmm baddbmm addmv addr mv dot vdot inner outer ger kron einsum tensordot
@@ -65,12 +38,12 @@ _METHODS: Final = _words(
     masked_fill masked_fill_ masked_select masked_scatter masked_scatter_ nonzero where tril triu tril_ triu_
     roll flip fliplr flipud rot90 repeat_interleave cross cdist diff trace det inverse pinverse cholesky qr svd lu
     lstsq logdet slogdet matrix_exp matrix_power stft istft fft sparse_mask to_sparse to_sparse_csr to_dense
-    float half double bfloat16 type_as sgn sign logical_and logical_or logical_not logical_xor
+    float half double bfloat16 numpy type_as sgn sign logical_and logical_or logical_not logical_xor
     layer_norm group_norm batch_norm rms_norm linear conv1d conv2d conv3d cross_entropy nll_loss mse_loss gelu silu
     scaled_dot_product_attention renorm apply_ map_ backward
     """
 )
-"""Methods of tensors that compute; those that Python's own containers have too are left to the watcher."""
+"""Methods of tensors that compute or lead to numpy; those that Python's containers have too are the watcher's."""
 _BUILTINS: Final = _words(
     """
     exec eval compile __import__ globals vars setattr delattr open breakpoint
@@ -78,15 +51,25 @@ _BUILTINS: Final = _words(
     """
 )
 """Functions of Python by which a program says what its text does not."""
+_LOOKUPS: Final = frozenset({"getattr", "hasattr"})
 _BACK_DOORS: Final = _words(
     """
     torch sys os importlib builtins operator inspect ctypes ctypeslib gc subprocess threading modules
     _sys _os _operator _thread import_module attrgetter methodcaller
-    knobs interpreter InterpretedFunction fn
+    knobs interpreter InterpretedFunction fn base_fn
+    gi_frame cr_frame ag_frame tb_frame f_back f_builtins f_globals f_locals
     """
 )
-"""Attributes that lead to modules which were not imported, or run a kernel's body on the host."""
+"""Attributes that lead to modules which were not imported, to Python's own functions or to a kernel's body."""
 _DUNDERS: Final = frozenset({"__name__", "__init__", "__version__", "__doc__", "__call__", "__enter__", "__exit__"})
+_OWN_DUNDERS: Final = _DUNDERS | _words(
+    """
+    __all__ __author__ __file__ __slots__ __new__ __post_init__ __repr__ __str__ __hash__ __eq__ __lt__ __bool__
+    __len__ __iter__ __next__ __contains__ __getitem__ __setitem__
+    """
+)
+"""What a program may define; by others a class is handed what Python moves (``__setattr__``) or is made of text
+(``__annotations__``)."""
 
 
 _DUNDER: Final = re.compile(r"__(?!main__)\w+__")
@@ -110,19 +93,26 @@ class _Scan:
 
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
-        self._torch = {"torch"}
-        self._modules: set[str] = set()
+        self._modules: dict[str, set[str]] = {}
         self._jit: set[str] = set()
-        self._triton: set[str] = set()
-        for node in ast.walk(tree):
+        self._objects: set[str] = set()
+        nodes = list(ast.walk(tree))
+        for node in nodes:
             if isinstance(node, ast.Import):
                 self._import(node)
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "triton":
-                self._jit |= {a.asname or a.name for a in node.names if a.name == "jit"}
-                self._modules |= {a.asname or a.name for a in node.names}
-        self._rebound = {
-            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
-        } | {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+            elif isinstance(node, ast.ImportFrom):
+                self._import_from(node)
+        # Where a module's name stands for something of it, and not for the module, which could then be renamed.
+        self._named = {id(n.value) for n in nodes if isinstance(n, ast.Attribute)} | {
+            id(part) for n in nodes if isinstance(n, ast.Call) and _is_lookup(n) for part in (n.func, *n.args[:1])
+        }
+        for node in nodes:
+            if isinstance(node, ast.Assign):
+                self._assign(node)
+        self._locals = {i for n in nodes if isinstance(n, ast.FunctionDef) for i in _calls_of_locals(n)}
+        self._torch = {"torch"} | self._names_of("torch")
+        self._triton = self._names_of("triton")
+        self._rebound = self._objects.union(*(self._binds(node) for node in nodes))
         self.kernels = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and self._is_kernel(n)]
         self._bodies = {id(statement) for kernel in self.kernels for statement in kernel.body}
         if "__name__" not in self._rebound:
@@ -149,6 +139,8 @@ class _Scan:
             return self._judge_name(node)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _DUNDER.fullmatch(node.value):
             return f"names {node.value}, which a triton program may not"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not _may_define(node.name):
+            return f"defines {node.name}, which a triton program may not"
         if isinstance(node, ast.MatchClass):
             return "takes attributes by pattern matching, which a triton program may not"
         if isinstance(node, ast.Call):
@@ -161,16 +153,55 @@ class _Scan:
 
     def _import(self, node: ast.Import) -> None:
         for alias in node.names:
-            top = alias.name.split(".")[0]
-            bound = alias.asname or top
-            if top == "torch" and (alias.asname is None or alias.name == "torch"):
-                self._torch.add(bound)
-            elif top == "triton" and (alias.asname is None or alias.name == "triton"):
-                self._triton.add(bound)
-            self._modules.add(bound)
+            bound = alias.asname or alias.name.split(".")[0]
+            self._modules.setdefault(bound, set()).add(alias.name if alias.asname else bound)
+
+    def _import_from(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            path, bound = f"{node.module}.{alias.name}", alias.asname or alias.name
+            if path in MODULES:
+                self._modules.setdefault(bound, set()).add(path)
+            elif path == "triton.jit":
+                self._jit.add(bound)
+            else:
+                self._objects.add(bound)
+
+    def _assign(self, node: ast.Assign) -> None:
+        """Take ``tl = triton.language`` for what it is: an import."""
+        target, modules = node.targets[0], self._modules_of(node.value)
+        if modules and len(node.targets) == 1 and isinstance(target, ast.Name):
+            self._modules.setdefault(target.id, set()).update(modules)
+            self._named |= {id(node.value), id(target)}
+
+    def _binds(self, node: ast.AST) -> set[str]:
+        """Names that stand for something else, other than by an import, because of ``node``."""
+        if isinstance(node, ast.Name):
+            return set() if isinstance(node.ctx, ast.Load) or id(node) in self._named else {node.id}
+        if isinstance(node, ast.arg):
+            return {node.arg}
+        named = (
+            ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar
+        )
+        return {node.name} if isinstance(node, named) and node.name else set()
+
+    def _names_of(self, module: str) -> set[str]:
+        return {name for name, modules in self._modules.items() if module in modules}
+
+    def _modules_of(self, node: ast.expr) -> set[str]:
+        """The modules that a name, or a chain of attributes behind one, may stand for."""
+        behind: list[str] = []
+        while isinstance(node, ast.Attribute) and len(behind) < _DEEPEST:
+            behind.append(node.attr)
+            node = node.value
+        found = self._modules.get(node.id, set()) if isinstance(node, ast.Name) else set()
+        while behind and found:
+            name = behind.pop()
+            found = {f"{module}.{name}" for module in found} & MODULES.keys()
+        return found
 
     def _is_kernel(self, function: ast.FunctionDef) -> bool:
-        return any(self._is_jit(d) for d in function.decorator_list)
+        # The one that comes first: another would be handed the function, not the kernel.
+        return any(self._is_jit(d) for d in function.decorator_list[-1:])
 
     def _is_jit(self, decorator: ast.expr) -> bool:
         if isinstance(decorator, ast.Call):
@@ -189,45 +220,56 @@ class _Scan:
     def _judge_import(self, node: ast.Import | ast.ImportFrom) -> str | None:
         modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or "."]
         for module in modules:
-            top = module.split(".")[0]
-            if top not in _MODULES:
-                return f"imports {module[:60]}, which a triton program may not"
-            if top == "torch" and module not in _TORCH_MODULES:
+            if module.split(".")[0] == "torch" and module not in _TORCH_MODULES:
                 return f"imports {module[:60]}: torch may only allocate and describe here"
+            if module not in MODULES:
+                return f"imports {module[:60]}, which a triton program may not"
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if alias.name in _BACK_DOORS or (alias.name.startswith("__") and node.module != "__future__"):
                     return f"uses {alias.name}, which a triton program may not"
-                if node.module == "torch" and alias.name not in _TORCH:
+                if node.module == "torch" and alias.name not in TORCH:
                     return f"imports torch.{alias.name[:60]}: torch may only allocate and describe here"
+                if not may_use(modules[0], alias.name) and not _is_all_of(modules[0], alias.name):
+                    return f"imports {modules[0]}.{alias.name[:60]}, which a triton program may not"
         return None
 
     def _judge_attribute(self, node: ast.Attribute) -> str | None:
         name, root = node.attr, _root(node)
         if name in _BACK_DOORS or (name.startswith("__") and name not in _DUNDERS):
             return f"uses {name}, which a triton program may not"
-        if isinstance(node.value, ast.Name) and node.value.id in self._torch:
-            return (
-                None
-                if name in _TORCH
-                else f"torch.{name} outside of a kernel: torch may only allocate and describe"
-            )
-        is_module = root in self._modules and root not in self._torch and root not in self._rebound
+        if isinstance(node.value, ast.Name) and node.value.id in self._torch and name not in TORCH:
+            return f"torch.{name} outside of a kernel: torch may only allocate and describe"
+        modules = sorted(self._modules_of(node.value))
+        for module in modules:
+            if not may_use(module, name):
+                return f"uses {module}.{name} outside of a kernel, which a triton program may not"
+            if not isinstance(node.ctx, ast.Load) and not module.startswith("torch.backends"):
+                return f"changes {module}, which a triton program may not"
+        for module in sorted(self._modules_of(node)):
+            if id(node) not in self._named:
+                return f"passes {module} itself on"
+        known = bool(modules) or root not in self._torch
+        is_module = root in self._modules and known and root not in self._rebound
         if name in _METHODS and not is_module and not _is_own(node):
             return f".{name} outside of a kernel: the computation must be done by Triton kernels"
         return None
 
     def _judge_name(self, node: ast.Name) -> str | None:
-        if node.id in _BUILTINS:
+        if node.id in _BUILTINS or not _may_define(node.id):
             return f"uses {node.id}, which a triton program may not"
+        if node.id == "locals" and id(node) not in self._locals:
+            return "uses locals outside of a function, which a triton program may not"
+        if node.id in _LOOKUPS and id(node) not in self._named:
+            return f"passes {node.id} itself on"
+        if node.id in self._modules and isinstance(node.ctx, ast.Load) and id(node) not in self._named:
+            return f"passes {min(self._modules[node.id])} itself on"
         return None
 
     def _judge_call(self, node: ast.Call) -> str | None:
-        if isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
+        if _is_lookup(node):
             return self._judge_getattr(node)
         given = [*node.args, *(keyword.value for keyword in node.keywords)]
-        if any(isinstance(value, ast.Name) and value.id in self._torch for value in given):
-            return "passes torch itself on"
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "type"):
             for value in given:
                 if self._is_torch_name(value) and value.attr not in ("cuda", "device", "preserve_format"):
@@ -251,6 +293,30 @@ class _Scan:
 def _is_main_guard(node: ast.stmt) -> TypeGuard[ast.If]:
     """Whether this is ``if __name__ == "__main__":``."""
     return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
+def _is_lookup(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id in _LOOKUPS
+
+
+def _calls_of_locals(function: ast.FunctionDef) -> Iterator[int]:
+    """Where a function asks for its own names; a module's hold Python's functions, a class's how it is made."""
+    left: list[ast.AST] = [*function.body]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "locals":
+            yield id(node.func)
+        if not isinstance(node, ast.ClassDef):
+            left.extend(ast.iter_child_nodes(node))
+
+
+def _may_define(name: str) -> bool:
+    return name in _OWN_DUNDERS or not (name.startswith("__") and name.endswith("__"))
+
+
+def _is_all_of(module: str, name: str) -> bool:
+    """Whether this is ``from module import *`` where all names of it may be used."""
+    return name == "*" and MODULES[module] is None and not module.startswith("triton")
 
 
 def _root(node: ast.expr) -> str:

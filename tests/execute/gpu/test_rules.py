@@ -94,9 +94,40 @@ def test_kept(dialect: str, program: str) -> None:
         ("getattr(torch, 'soft' + 'max')(x)", "made while running"),
         ("getattr(torch, 'softmax')(x)", "torch.softmax outside"),
         ("getattr(x, 'matmul')(x)", ".matmul outside"),
-        ("locals()['__builtins__']", "names __builtins__"),
+        ("SPACE['__builtins__']", "names __builtins__"),
+        ("class C: locals().get('__annotation' + 's__')", "uses locals outside"),
+        ("look = locals", "uses locals outside"),
+        ("(n for n in ()).gi_frame.f_builtins['exec']", "uses f_builtins"),
+        ("work = next(map(getattr, [k], ['f' + 'n']))", "passes getattr itself on"),
+        ("look = getattr", "passes getattr itself on"),
+        ("k.base_fn(x)", "uses base_fn"),
+        ("__annotations__ = {'x=print()': int}", "uses __annotations__"),
+        ("def __setattr__(self, name, value): KEPT.append(value)", "defines __setattr__"),
         ("helper(torch)", "passes torch itself on"),
         ("(lambda library: library)(torch)", "passes torch itself on"),
+        ("import numpy as np; np.testing.runstring('', {})", "uses numpy.testing outside"),
+        ("from numpy import testing", "imports numpy.testing"),
+        ("import numpy.testing", "imports numpy.testing"),
+        ("import numpy as np; n = [np]; n[0].testing", "passes numpy itself on"),
+        ("import numpy as np; n = np; n.testing.runstring('', {})", "uses numpy.testing outside"),
+        ("import numpy as np; getattr(np, 'testing')", "uses numpy.testing outside"),
+        ("import numpy as np; np.exp(np.float32(1))", "uses numpy.exp outside"),
+        ("y = x.numpy(force=True)", ".numpy outside"),
+        ("from typing import get_type_hints", "imports typing.get_type_hints"),
+        ("from typing import *", "imports typing.*"),
+        ("import typing; typing.get_type_hints(solve)", "uses typing.get_type_hints outside"),
+        ("import typing_extensions as t; t.ForwardRef('x')", "uses typing_extensions.ForwardRef outside"),
+        ("import functools; functools.update_wrapper(out, k)", "uses functools.update_wrapper outside"),
+        ("triton.testing.do_bench(solve)", "uses triton.testing outside"),
+        ("from triton.runtime import interpreter", "uses interpreter"),
+        ("t = triton.runtime; t.build", "uses triton.runtime.build outside"),
+        ("tl.core.wraps", "uses triton.language.core.wraps outside"),
+        ("tl.semantic.core", "uses triton.language.semantic outside"),
+        ("torch.cuda.jiterator", "uses torch.cuda.jiterator outside"),
+        ("from torch.cuda import jiterator", "imports torch.cuda.jiterator"),
+        ("c = [torch.cuda]", "passes torch.cuda itself on"),
+        ("triton.jit = lambda body: body", "changes triton"),
+        ("math.sqrt = torch.Tensor.sqrt", "changes math"),
     ],
 )
 def test_library_calls_beside_a_triton_kernel(line: str, part: str) -> None:
@@ -107,9 +138,19 @@ def test_a_decorator_of_another_make_is_no_kernel() -> None:
     for fake in (
         "def jit(f): return f\n@jit\ndef solve(x, out): torch.sum(x, out=out)\n",
         "class triton:\n    jit = lambda f: f\n@triton.jit\ndef solve(x, out): torch.sum(x, out=out)\n",
+        "def make(jit):\n    @jit\n    def solve(x, out): torch.sum(x, out=out)\n    return solve\n",
+        "from functools import cache as jit\n@jit\ndef solve(x, out): torch.sum(x, out=out)\n",
+        "@triton.jit\n@keep\ndef solve(x, out): torch.sum(x, out=out)\n",
         "@torch.jit.script\ndef solve(x, out): torch.sum(x, out=out)\n",
     ):
-        assert violation("import torch\nimport triton\n" + fake, "triton", "solve")
+        assert violation("import torch\nimport triton\nfrom triton import jit\n" + fake, "triton", "solve")
+
+
+def test_the_names_of_the_module_are_not_looked_up() -> None:
+    assert violation(host("parsed = dict(locals())"), "triton", "solve") is None
+    assert "uses locals outside" in (
+        violation(TRITON + "locals().get('__builtin' + 's__')\n", "triton", "solve") or ""
+    )
 
 
 def test_torch_by_another_name_is_still_torch() -> None:
@@ -138,6 +179,94 @@ def test_what_the_host_side_of_a_triton_program_may_do() -> None:
     assert violation(host(*lines), "triton", "solve") is None
 
 
+def test_the_names_that_triton_programs_are_usually_made_of() -> None:
+    program = """
+from __future__ import annotations
+
+import collections.abc
+import contextlib
+import enum
+import functools
+import itertools
+import math
+import time
+import typing
+import warnings
+from collections import defaultdict, namedtuple
+from dataclasses import dataclass, field
+from functools import cache, lru_cache, partial
+from typing import Any, Callable, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+import torch.cuda
+import triton
+import triton.language as tl
+from math import *
+from torch import Tensor
+from triton import Config, autotune, cdiv, jit, next_power_of_2
+from triton.language import float32, int32
+from triton.language.extra import libdevice as libm
+from triton.runtime import driver
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+try:
+    from triton.language.extra.cuda import libdevice
+except ImportError:
+    libdevice = tl.math
+
+DEVICE = triton.runtime.driver.active.get_active_torch_device()
+PROPERTIES = driver.active.utils.get_device_properties(DEVICE.index)
+IS_HOPPER = torch.cuda.get_device_capability()[0] >= 9 and driver.active.get_current_target().backend == "cuda"
+DTYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.int64: tl.int64}
+LOW = getattr(tl, "float8e4nv", None) if hasattr(torch, "float8_e4m3fn") else tl.core.float16
+CONFIGS = [Config({"B": b}, num_warps=w, num_stages=s) for b, w, s in itertools.product([64, 128], [4, 8], [2, 3])]
+language = triton.language
+exp2 = language.exp2
+torch.backends.cuda.matmul.allow_tf32 = False
+torch.backends.cudnn.benchmark = True
+torch.set_float32_matmul_precision("highest")
+triton.set_allocator(lambda size, align, stream: torch.empty(size, dtype=torch.int8, device="cuda"))
+
+
+class Plan(NamedTuple):
+    blocks: int
+    kind: Literal["a", "b"] = "a"
+
+
+@dataclass(frozen=True)
+class Shape:
+    rows: int
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+@autotune(configs=CONFIGS, key=["n"], prune_configs_by={"early_config_prune": lambda configs, *a, **k: configs})
+@triton.heuristics({"EVEN": lambda args: args["n"] % args["B"] == 0})
+@jit
+def kernel(x, out, n, B: tl.constexpr, EVEN: tl.constexpr):
+    at = tl.program_id(0) * B + tl.arange(0, B)
+    tl.store(out + at, libdevice.tanh(exp2(tl.load(x + at, mask=at < n))), mask=at < n)
+
+
+@lru_cache(maxsize=None)
+def plan(n: int, scale: float = 1.0 / math.sqrt(64)) -> Plan:
+    return Plan(functools.reduce(lambda a, b: a * b, (cdiv(n, 64), int(np.ceil(np.log2(n))))))
+
+
+def solve(x: Tensor, out: Union[Tensor, Tuple[Tensor, ...]], stream: Optional[torch.cuda.Stream] = None) -> None:
+    n, bits = x.numel(), np.iinfo(np.int32).bits
+    if n > np.prod(x.shape):
+        warnings.warn("?")
+    try:
+        with torch.cuda.device(x.device), torch.cuda.stream(torch.cuda.current_stream()):
+            kernel[lambda meta: (triton.cdiv(n, meta["B"]),)](x, out, n)
+    except triton.runtime.errors.OutOfResources:
+        pass
+    torch.cuda.synchronize()
+"""
+    assert violation(program, "triton", "solve") is None
+
+
 @pytest.mark.parametrize(
     "program",
     [
@@ -155,6 +284,21 @@ def test_what_the_host_side_of_a_triton_program_may_do() -> None:
 )
 def test_includes_in_disguise(program: str) -> None:
     assert "includes" in (violation(program + KERNEL, "cuda", "solve") or "")
+
+
+@pytest.mark.parametrize("prefix", ["R", "LR", "uR", "UR", "u8R", "u8\\\nR", "R\\\n"])
+@pytest.mark.parametrize("end", ["\\\n", "\\\r\n", "\\\r", "\\ \t\n", "??/\n"])
+def test_a_raw_string_and_a_continued_line_are_not_read_alike_by_all(prefix: str, end: str) -> None:
+    hidden = f'__device__ auto s = {prefix}"x(){end}x" /* )x";\n#include <cub/cub.cuh>\n/* */\n'
+    for start in ("", "// \\\n/*\n"):
+        assert "both a raw string" in (violation(start + hidden + KERNEL, "cuda", "solve") or "")
+
+
+def test_a_raw_string_or_a_continued_line_alone_is_read() -> None:
+    lines = "#define MAX(a, b) \\\n    ((a) > (b) ? (a) : (b))\n"
+    assert violation(lines + KERNEL, "cuda", "solve") is None
+    assert violation(lines + '__device__ const char* a = "BAR" "\\n";\n' + KERNEL, "cuda", "solve") is None
+    assert violation('__device__ const char* a = R"(a\\b)";\n' + KERNEL, "cuda", "solve") is None
 
 
 def test_every_reference_program_keeps_the_rules() -> None:
