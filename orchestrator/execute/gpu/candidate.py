@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.execute.gpu import flags, programs, wire
+from orchestrator.execute.gpu import flags, programs, replies, wire
 from orchestrator.execute.gpu.arenas import close_device, open_device, open_host, view
 from orchestrator.execute.gpu.layout import Slot
 from orchestrator.execute.gpu.watcher import LibraryCall, watched
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_TEXT: Final = 6000
-"""Most characters of an exception's message that are reported."""
-_FRAMES: Final = 8
 _NAP_S: Final = 5e-5
 
 
@@ -334,8 +331,8 @@ def _report(error: BaseException, phase: str) -> dict[str, Any]:
         text = "(its message could not be read)"
     return {
         "phase": phase,
-        "type": type(error).__name__[:100],
-        "message": text[:_TEXT],
+        "type": replies.clipped(type(error).__name__, replies.TYPE_TEXT),
+        "message": replies.clipped(text, replies.MESSAGE_TEXT),
         "frames": _frames(error),
         "oom": _is_out_of_memory(error),
     }
@@ -343,13 +340,14 @@ def _report(error: BaseException, phase: str) -> dict[str, Any]:
 
 def _frames(error: BaseException) -> Sequence[str]:
     if isinstance(error, SyntaxError):
-        return [f"line {error.lineno}: {(error.text or '').strip()[:160]}"]
-    found = [
-        f"line {frame.lineno}, in {frame.name}: {(frame.line or '')[:160]}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).name == programs.FILE_NAME
-    ]
-    return found[-_FRAMES:]
+        found = [f"line {error.lineno}: {(error.text or '').strip()[:160]}"]
+    else:
+        found = [
+            f"line {frame.lineno}, in {frame.name[:100]}: {(frame.line or '')[:160]}"
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename).name == programs.FILE_NAME
+        ]
+    return [replies.clipped(frame, replies.FRAME_TEXT) for frame in found[-replies.FRAMES :]]
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
