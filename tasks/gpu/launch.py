@@ -25,10 +25,12 @@ from typing import Final
 
 __all__ = ["Launch", "LaunchError", "LaunchPlan", "parse_launch"]
 
-_LINE: Final = re.compile(r"^[ \t]*//[ \t]*(launch|scratch|repeat)[ \t]*:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_LINE: Final = re.compile(r"^[ \t]*//[ \t]*(launch|scratch|repeat)[ \t]*:(.*)$", re.MULTILINE)
 _MAX_VALUE: Final = 1 << 62
 _MAX_LINES: Final = 256
 _MAX_REPEAT: Final = 1_000_000
+_MAX_NAME: Final = 100
+"""Letters of a kernel's name: those of all lines together go into one message."""
 
 
 class LaunchError(ValueError):
@@ -66,7 +68,7 @@ def parse_launch(source: str, sizes: Mapping[str, int]) -> LaunchPlan:
     Raises:
         LaunchError: for missing, malformed or impossible lines.
     """
-    found = _LINE.findall(source)
+    found = [(kind, text.strip(" \t")) for kind, text in _LINE.findall(source)]
     if len(found) > _MAX_LINES:
         raise LaunchError(f"more than {_MAX_LINES} launch, scratch and repeat lines")
     launches = tuple(_launch(text, sizes) for kind, text in found if kind == "launch")
@@ -103,6 +105,8 @@ def _launch(text: str, sizes: Mapping[str, int]) -> Launch:
     call = _parse(text)
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and not call.args):
         raise LaunchError(f"not of the form kernel(grid=(...), block=(...), shared=...): {text[:80]!r}")
+    if len(call.func.id) > _MAX_NAME or not call.func.id.isascii():
+        raise LaunchError(f"a kernel's name has up to {_MAX_NAME} ASCII letters, not {call.func.id[:80]!r}")
     given = {keyword.arg: keyword.value for keyword in call.keywords}
     unknown = [str(name) for name in given if name not in ("grid", "block", "shared")]
     if unknown or len(given) != len(call.keywords):
@@ -155,7 +159,14 @@ _OPERATORS: Final[Mapping[type[ast.operator], Callable[[int, int], int]]] = {
 
 
 def _evaluate(node: ast.expr, sizes: Mapping[str, int]) -> int:
-    """Value of an integer expression. Its depth is bounded by the length of the line."""
+    """Value of an integer expression."""
+    try:
+        return _value(node, sizes)
+    except RecursionError:
+        raise LaunchError("an expression is nested too deeply") from None
+
+
+def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
     value: int
     if isinstance(node, ast.Constant) and type(node.value) is int:
         value = node.value
@@ -164,11 +175,11 @@ def _evaluate(node: ast.expr, sizes: Mapping[str, int]) -> int:
             raise LaunchError(f"unknown size {node.id!r}; known: {', '.join(sizes)}")
         value = sizes[node.id]
     elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        value = _OPERATORS[type(node.op)](_evaluate(node.left, sizes), _evaluate(node.right, sizes))
+        value = _OPERATORS[type(node.op)](_value(node.left, sizes), _value(node.right, sizes))
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        value = -_evaluate(node.operand, sizes)
+        value = -_value(node.operand, sizes)
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-        value = _call(node.func.id, [_evaluate(arg, sizes) for arg in node.args])
+        value = _call(node.func.id, [_value(arg, sizes) for arg in node.args])
     else:
         raise LaunchError(f"only integers, sizes, + - * / // %, min, max, ceil_div: {ast.unparse(node)[:80]!r}")
     if abs(value) > _MAX_VALUE:

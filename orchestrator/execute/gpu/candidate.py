@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.execute.gpu import flags, programs, wire
+from orchestrator.execute.gpu import flags, programs, replies, wire
 from orchestrator.execute.gpu.arenas import close_device, open_device, open_host, view
 from orchestrator.execute.gpu.layout import Slot
 from orchestrator.execute.gpu.watcher import LibraryCall, watched
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_TEXT: Final = 6000
-"""Most characters of an exception's message that are reported."""
-_FRAMES: Final = 8
 _NAP_S: Final = 5e-5
+_now: Final = time.perf_counter
+"""Its own: a program that replaces the clock's name would have times reported that are none."""
 
 
 def serve(chan: socket.socket, line: socket.socket, config: dict[str, Any], seal: Callable[[], None]) -> None:
@@ -148,14 +147,14 @@ class _Session:
         if message["memory_share"] is not None:
             _limit_pools(message["memory_share"])
         self.watching = message["dialect"] == "triton"
-        began = time.perf_counter()
+        began = _now()
         try:
             self._under_watch(lambda: self._take_program(source, message["dialect"], message["entry_point"]))
             self.synchronize()
         except BaseException as error:  # noqa: BLE001 - a program may raise anything, and all of it is reported
             self._fail(error, "load")
             return
-        wire.send(self.line, {"loaded": time.perf_counter() - began})
+        wire.send(self.line, {"loaded": _now() - began})
 
     def _take_program(self, source: str, dialect: str, entry_point: str) -> None:
         self.program = programs.load(source, dialect, entry_point, self.folder)
@@ -314,9 +313,9 @@ def _self_timed(call: Callable[[], None], synchronize: Callable[[], None]) -> fl
     import torch
 
     if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        began = time.perf_counter()
+        began = _now()
         call()
-        return time.perf_counter() - began
+        return _now() - began
     event: Any = torch.cuda.Event
     start, end = event(enable_timing=True), event(enable_timing=True)
     start.record()
@@ -334,8 +333,8 @@ def _report(error: BaseException, phase: str) -> dict[str, Any]:
         text = "(its message could not be read)"
     return {
         "phase": phase,
-        "type": type(error).__name__[:100],
-        "message": text[:_TEXT],
+        "type": replies.clipped(type(error).__name__, replies.TYPE_TEXT),
+        "message": replies.clipped(text, replies.MESSAGE_TEXT),
         "frames": _frames(error),
         "oom": _is_out_of_memory(error),
     }
@@ -343,13 +342,14 @@ def _report(error: BaseException, phase: str) -> dict[str, Any]:
 
 def _frames(error: BaseException) -> Sequence[str]:
     if isinstance(error, SyntaxError):
-        return [f"line {error.lineno}: {(error.text or '').strip()[:160]}"]
-    found = [
-        f"line {frame.lineno}, in {frame.name}: {(frame.line or '')[:160]}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).name == programs.FILE_NAME
-    ]
-    return found[-_FRAMES:]
+        found = [f"line {error.lineno}: {(error.text or '').strip()[:160]}"]
+    else:
+        found = [
+            f"line {frame.lineno}, in {frame.name[:100]}: {(frame.line or '')[:160]}"
+            for frame in traceback.extract_tb(error.__traceback__)
+            if Path(frame.filename).name == programs.FILE_NAME
+        ]
+    return [replies.clipped(frame, replies.FRAME_TEXT) for frame in found[-replies.FRAMES :]]
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ that a backslash continues, under another spelling of ``#``, or be made by a mac
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,13 +21,14 @@ _RAW: Final = re.compile(r'(?:(?<!\w)|(?<=[uUL8]))R(?:(?:\\|\?\?/)[ \t\v\f]*(?:\
 _TOKEN: Final = re.compile(
     r"""
       (?P<comment> //[^\n]* | /\*.*?(?:\*/|\Z) )
-    | (?P<raw> (?:u8|[uUL])?R"(?P<mark>[^()\\\s"]{0,16})\( .*? \)(?P=mark)" )
+    | (?P<raw> (?:u8|[uUL])?R"(?P<mark>[^()\\\s"]{0,16})\( )
     | (?P<literal> (?:u8|[uUL])?"(?:\\.|[^"\\\n])*"? | (?:u8|[uUL])?'(?:\\.|[^'\\\n])*'? )
     | (?P<word> \.?[0-9](?:'[0-9A-Za-z_] | [eEpP][+-] | [0-9A-Za-z_.])* | [A-Za-z_]\w* )
     | (?P<other> . )
     """,
     re.DOTALL | re.VERBOSE,
 )
+_RAW_END: Final = re.compile(r"""\)([^()\\\s"]{0,16})\"""")
 _DIRECTIVE: Final = re.compile(
     r"^[ \t\v\f]*(?:\#|%:|\?\?=)[ \t\v\f]*(?:include|include_next|import|embed)\b(.*)$", re.MULTILINE
 )
@@ -56,9 +58,28 @@ def includes(source: str) -> Iterator[str]:
 
 
 def _strip(source: str, splice: re.Pattern[str]) -> str:
-    def keep(token: re.Match[str]) -> str:
+    text = splice.sub("", source.replace("\r\n", "\n").replace("\r", "\n"))
+    # All ends of raw strings are found once: a search from each beginning takes the square of the text's length.
+    ends: dict[str, list[int]] = {}
+    for end in _RAW_END.finditer(text):
+        ends.setdefault(end[1], []).append(end.start())
+    kept: list[str] = []
+    at = 0
+    while (token := _TOKEN.match(text, at)) is not None:
+        at = token.end()
         if token["comment"] is not None:
-            return " "
-        return '""' if token["raw"] is not None else token[0]
-
-    return _TOKEN.sub(keep, splice.sub("", source.replace("\r\n", "\n").replace("\r", "\n")))
+            kept.append(" ")
+        elif token["raw"] is not None:
+            mark = token["mark"]
+            places = ends.get(mark, [])
+            place = bisect_left(places, at)
+            if place < len(places):
+                kept.append('""')
+                at = places[place] + len(mark) + 2
+            else:
+                # It never ends, so it is none: a word, and what looks like any other string.
+                at = text.index('"', token.start())
+                kept.append(text[token.start() : at])
+        else:
+            kept.append(token[0])
+    return "".join(kept)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,13 +11,14 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.execute.gpu import wire
+from orchestrator.execute.gpu.removal import remove_tree
 from orchestrator.execute.sandbox import process
 
 __all__ = ["Child", "Ending", "Family", "FamilyError"]
@@ -263,7 +263,7 @@ class Family:
         if child.line is not None:
             child.line.close()
         os.close(child.pidfd)
-        shutil.rmtree(child.folder, onerror=_make_removable)
+        remove_tree(child.folder)
 
     def close(self) -> None:
         """End the zygote, with it all children, and remove the folders."""
@@ -282,7 +282,7 @@ class Family:
             if child.pidfd >= 0:
                 os.close(child.pidfd)
         self._children.clear()
-        shutil.rmtree(self._folder, onerror=_make_removable)
+        remove_tree(self._folder)
 
     # ------------------------------------------------------------------ events
 
@@ -337,15 +337,6 @@ class Family:
     def _unwatch(self, fd: int) -> None:
         if self._handlers.pop(fd, None) is not None:
             self._poll.unregister(fd)
-
-
-def _make_removable(remove: Callable[[str], object], path: str, error: Sequence[Any]) -> None:
-    """A program may have taken the rights off its own folders; what it had open may vanish by itself."""
-    del error
-    with suppress(OSError):
-        os.chmod(os.path.dirname(path), 0o700)
-        os.chmod(path, 0o700)
-        remove(path)
 
 
 def _copies() -> list[str]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from orchestrator.execute.gpu import flags, wire
+from orchestrator.execute.gpu import flags, replies, wire
 from orchestrator.execute.gpu.arenas import Arena, device_arena, host_arena, view
 from orchestrator.execute.gpu.layout import Arrangement, Slot
 
@@ -157,7 +157,7 @@ class Peer:
         """
         self.leave()
         self._send({"op": "load"})
-        return float(self._receive("loaded"))
+        return self._receive("loaded")
 
     def bind(
         self, arrangement: Arrangement, scalars: Sequence[int | float], launches: dict[str, Any] | None
@@ -216,7 +216,7 @@ class Peer:
         """Seconds of one call by the candidate's own measure."""
         self.leave()
         self._send({"op": "claim", "calls": calls})
-        return float(self._receive("claimed"))
+        return self._receive("claimed")
 
     def close(self) -> None:
         """Hang up."""
@@ -269,29 +269,26 @@ class Peer:
         ready = {fd for fd, _ in poll.poll(timeout_ms)}
         return self.line.fileno() in ready, any(sock.fileno() in ready for sock in sockets[1:])
 
-    def _receive(self, key: str) -> Any:
-        """The value of ``key`` in the candidate's next message.
+    def _receive(self, key: str) -> float:
+        """The number under ``key`` in the candidate's next message; without a key only a failure is due.
 
         Raises:
-            PeerFailed: the message reports a failure.
-            PeerGone: there is none, or not the one that was due.
+            PeerFailed: the message reports a failure, or is not the one that was due.
+            PeerGone: there is none.
         """
         answered, ended = self._ready()
         if ended and not answered:
             raise self._ended()
         try:
             message, _ = wire.receive(self.line)
+            failed = message.get("failed")
+            if isinstance(failed, dict):
+                raise PeerFailed(replies.failure(failed))
+            return replies.number(message.get(key) if key else None)
         except EOFError:
             raise self._gone() from None
-        except (wire.WireError, OSError) as error:
+        except (wire.WireError, OSError, replies.BadReply) as error:
             raise PeerFailed({"phase": "run", "type": "ProtocolError", "message": str(error)}) from None
-        failed = message.get("failed")
-        if isinstance(failed, dict):
-            raise PeerFailed(failed)
-        value = message.get(key)
-        if isinstance(value, bool | int | float):
-            return value
-        raise PeerFailed({"phase": "run", "type": "ProtocolError", "message": "an answer that nobody asked for"})
 
     def _gone(self) -> PeerGone:
         return PeerGone("it ended before it answered")

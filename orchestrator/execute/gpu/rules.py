@@ -27,14 +27,36 @@ _HEADERS: Final = {
 }
 """Headers of the CUDA runtime that hold device code only."""
 
+_PROGRAM_BYTES: Final = 128 << 10
+"""A longer program is not read: reading has no clock, takes up to a thousand times the text's memory, and of some
+texts (a string with many fields) time by the square of their length: 3 s for this much."""
+_NAME_PARTS: Final = 200
+_LONG_NAME: Final = re.compile(
+    r"(?<![\w\x80-\U0010ffff])(?:[\w\x80-\U0010ffff]++[ \t\f\\\r\n]*+\.[ \t\f\\\r\n]*+)"
+    f"{{{_NAME_PARTS}}}"
+)
+"""Names joined by dots. Python's parser keeps each beginning of one that is imported: gigabytes in all."""
+_REASON: Final = 300
+
 
 def violation(program: str, dialect: str, entry_point: str) -> str | None:
     """The rule that ``program`` breaks, in one line; None where none is seen.
 
     A program that does not parse breaks no rule: loading it gives the error.
     """
+    size = len(program.encode("utf-8", "surrogatepass"))
+    if size > _PROGRAM_BYTES:
+        return f"is {size} bytes long: a program may have at most {_PROGRAM_BYTES}"
+    broken = _broken(program, dialect, entry_point)
+    # A reason quotes the program, whose names have any length.
+    return broken[:_REASON].encode("utf-8", "replace").decode() if broken is not None else None
+
+
+def _broken(program: str, dialect: str, entry_point: str) -> str | None:
     if dialect == "cuda":
         return _cuda(program, entry_point)
+    if _LONG_NAME.search(program):
+        return f"has a name of more than {_NAME_PARTS} parts"
     try:
         tree = ast.parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -47,7 +69,7 @@ def violation(program: str, dialect: str, entry_point: str) -> str | None:
 def _cuda(program: str, entry_point: str) -> str | None:
     code = without_comments(program)
     if "__global__" not in code:
-        if re.search(r"^\s*(import|from|def)\s", code, re.MULTILINE):
+        if re.search(r"^[ \t]*(import|from|def)\s", code, re.MULTILINE):
             return "a Python program where raw CUDA C++ was asked"
         return f"no __global__ kernel: {entry_point} must be raw CUDA C++"
     if is_ambiguous(program):
@@ -62,16 +84,19 @@ def _python(tree: ast.Module, dialect: str) -> str | None:
     foreign = _FOREIGN.get(dialect, ())
     for node in ast.walk(tree):
         modules: list[str] = []
+        names: list[str] = []
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            modules = [node.module]
+            names = [alias.name for alias in node.names]
         for module in modules:
             top = module.split(".")[0]
             if top in foreign:
                 return f"imports {top}, which a {dialect} program may not"
         named = {
             *modules,
+            *names,
             *([node.attr] if isinstance(node, ast.Attribute) else []),
             *([node.id] if isinstance(node, ast.Name) else []),
         }

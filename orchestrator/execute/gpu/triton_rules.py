@@ -292,7 +292,15 @@ class _Scan:
 
 def _is_main_guard(node: ast.stmt) -> TypeGuard[ast.If]:
     """Whether this is ``if __name__ == "__main__":``."""
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+    # By its shape: to write a test out as text takes a stack as deep as the test.
+    match node:
+        case ast.If(
+            test=ast.Compare(
+                left=ast.Name(id="__name__"), ops=[ast.Eq()], comparators=[ast.Constant(value="__main__")]
+            )
+        ):
+            return True
+    return False
 
 
 def _is_lookup(node: ast.Call) -> bool:
@@ -333,12 +341,22 @@ def _is_own(node: ast.Attribute) -> bool:
 
 def _stores_elements(target: ast.expr) -> bool:
     """Whether an assignment writes into an array: by slices or an ellipsis, which no dictionary takes."""
-    if isinstance(target, ast.Tuple | ast.List):
-        return any(_stores_elements(part) for part in target.elts)
-    if not isinstance(target, ast.Subscript):
-        return False
-    parts = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
-    return any(isinstance(p, ast.Slice) or (isinstance(p, ast.Constant) and p.value is Ellipsis) for p in parts)
+    left = [target]
+    while left:
+        target = left.pop()
+        if isinstance(target, ast.Tuple | ast.List):
+            left.extend(target.elts)
+        elif isinstance(target, ast.Subscript):
+            parts = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
+            if any(
+                isinstance(p, ast.Slice) or (isinstance(p, ast.Constant) and p.value is Ellipsis) for p in parts
+            ):
+                return True
+    return False
+
+
+def _is_many(part: ast.expr) -> bool:
+    return isinstance(part, ast.Slice) or (isinstance(part, ast.Constant) and part.value is Ellipsis)
 
 
 def _is_number(value: ast.expr) -> bool:

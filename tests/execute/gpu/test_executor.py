@@ -73,13 +73,17 @@ def test_scoring_tells_nothing_for_the_model(judge: Judge) -> None:
     assert done.output == ""
 
 
+# Longer than the clock's resolution, on a busy machine too.
+LONG = body("for _ in range(600):", "    torch.softmax(x, -1, out=out)")
+
+
 def test_an_oracle_is_told_of_scoring_tests_what_feedback_tells(judge: Judge) -> None:
     wrong = judge(body("print('seen')", "torch.softmax(x, -1, out=out)", "out[0, 0] = 7.0"), tell=True)
     assert wrong.verdict is Verdict.WRONG_ANSWER
     assert wrong.gpu_feedback is not None
     assert "worst at [0, 0]: got 7," in wrong.gpu_feedback.lines[0]
     assert wrong.output.startswith("seen")
-    right = judge(RIGHT, tell=True)
+    right = judge(LONG, tell=True)
     assert right.gpu_feedback is not None
     assert "One call takes" in right.gpu_feedback.lines[0]
 
@@ -95,7 +99,7 @@ def test_feedback_names_the_worst_mismatch(judge: Judge) -> None:
 
 
 def test_feedback_of_a_right_program_has_its_time_and_its_bound(judge: Judge) -> None:
-    done = judge(RIGHT, tests="feedback")
+    done = judge(LONG, tests="feedback")
     assert done.gpu_feedback is not None
     assert done.gpu_feedback.phase == "time"
     text = "\n".join(done.gpu_feedback.lines)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
+
 import pytest
 
 from orchestrator.execute.gpu.rules import violation
@@ -319,3 +323,64 @@ def test_what_is_only_run_by_hand_is_nobodys_business() -> None:
     assert violation(TRITON + by_hand + "else:\n    torch.rand(3)\n", "triton", "solve")
     assert violation(TRITON + "__name__ = '__main__'\n" + by_hand, "triton", "solve")
     assert violation(TRITON + by_hand.replace("== '__main__'", "!= '__main__'"), "triton", "solve")
+
+
+@pytest.mark.parametrize(
+    "test",
+    ["not " * 80 + "0", "0+" * 900 + "0", "__name__ == '__main__' == 1", "__name__ is '__main__'", "'__main__'"],
+)
+def test_only_one_shape_of_test_guards_what_is_run_by_hand(test: str) -> None:
+    assert violation(f"{TRITON}if {test}: pass\n", "triton", "solve") is None
+    assert violation(f"{TRITON}if {test}: torch.rand(3)\n", "triton", "solve")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "program", "part"),
+    [
+        ("cuda", "\n" * 130_000, "no __global__"),
+        ("cuda", 'R"(" ' * 25_000 + KERNEL, "None"),
+        ("cuda", "".join(f'R"{number}(' for number in range(15_000)) + KERNEL, "None"),
+        ("torch", "import " + ".".join(["b"] * 60_000), "200 parts"),
+        ("torch", "import " + ".\\\n".join(["b\u0301"] * 20_000), "200 parts"),
+        ("torch", f"from {'a' * 60_000} import {','.join('b' * 30_000)}", "None"),
+        ("triton", f"{HEAD}{'(' * 150}a,{')' * 150} = 0\n", "None"),
+    ],
+)
+def test_no_text_takes_long_or_much(dialect: str, program: str, part: str) -> None:
+    def bound() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+    look = (
+        "import sys; from orchestrator.execute.gpu.rules import violation; "
+        "print(violation(sys.stdin.buffer.read().decode(), sys.argv[1], 'solve'))"
+    )
+    # Without care these take minutes or gigabytes.
+    command = [sys.executable, "-c", look, dialect]
+    done = subprocess.run(command, input=program.encode(), stdout=subprocess.PIPE, preexec_fn=bound, check=True)
+    assert part in done.stdout.decode()
+
+
+def test_a_raw_string_ends_by_its_own_mark() -> None:
+    hidden = '__device__ const char* a = R"x(\n#include <cub/cub.cuh>\n)";\n)x";\n'
+    assert violation(hidden + KERNEL, "cuda", "solve") is None
+    shown = '__device__ const char* a = R"x()x";\n#include <cub/cub.cuh>\n// )x"\n'
+    assert "includes" in (violation(shown + KERNEL, "cuda", "solve") or "")
+    endless = '__device__ int R; // R"y(\n#define S R"y(\n#include <cub/cub.cuh>\n'
+    assert "includes" in (violation(endless + KERNEL, "cuda", "solve") or "")
+
+
+def test_a_program_that_is_too_long_is_not_read() -> None:
+    assert "bytes long" in (violation("#" * (128 << 10) + "\n", "torch", "solve") or "")
+    assert "bytes long" in (violation("#" + "\u00e9" * (64 << 10), "torch", "solve") or "")
+    assert violation("#" * (100 << 10) + "\n", "torch", "solve") is None
+
+
+def test_a_reason_is_short_and_can_be_written_down() -> None:
+    for dialect, program in (
+        ("triton", HEAD + "x.__" + "a" * 50_000 + "\n"),
+        ("cuda", '#include "\ud800"\n' + KERNEL),
+    ):
+        reason = violation(program, dialect, "solve")
+        assert reason is not None
+        assert len(reason.encode()) <= 300

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from orchestrator.execute.gpu.wire import MESSAGE_BYTES
 from tasks.gpu import get, names
 from tasks.gpu.launch import Launch, LaunchError, parse_launch
 
@@ -57,7 +60,12 @@ extern "C" __global__ void solve() {}
         ("// launch: solve(grid=(1), block=(1))\n// repeat: 0", "repeat is 0"),
         ("// launch: solve(grid=(1), block=(1))\n// repeat: 2\n// repeat: 3", "more than one"),
         ("// launch: solve(grid=(1), block=(1))\n// scratch: 0 - 1", "scratch is -1"),
+        (f"// launch: solve(grid=({'~' * 900}1), block=(1))", "nested too deeply"),
+        (f"// launch: {'k' * 101}(grid=(1), block=(1))", "up to 100 ASCII letters"),
+        ("// launch: k\u00e9rnel(grid=(1), block=(1))", "up to 100 ASCII letters"),
         (f"// launch: solve(grid=({'(' * 600}1{')' * 600}), block=(1))", "1000 characters"),
+        # Minutes, if blanks are matched from each of them.
+        (f"// launch: solve{' ' * 120_000}(grid=(1), block=(1))", "1000 characters"),
         ("// launch: solve(grid=(1), block=(1))\n" * 300, "more than 256"),
     ],
 )
@@ -66,6 +74,13 @@ def test_lines_that_cannot_be_followed(lines: str, message: str) -> None:
         parse_launch(lines + '\nextern "C" __global__ void solve() {}', SIZES)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_names_of_kernels_fit_into_a_message_all_together() -> None:
+    line = f"// launch: {'k' * 100}(grid=(2147483647, 65535, 65535), block=(1024), shared=1)\n"
+    plan = parse_launch(line * 255 + "// launch: solve(grid=(1), block=(1))", SIZES)
+    said = [[x.kernel, x.grid, x.block, x.shared_bytes] for x in plan.launches]
+    assert len(json.dumps({"launches": said})) < MESSAGE_BYTES
 
 
 def test_every_reference_can_be_launched_at_every_size() -> None:

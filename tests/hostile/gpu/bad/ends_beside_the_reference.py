@@ -1,4 +1,4 @@
-# verdict: error | wrong_answer
+# verdict: error | wrong_answer | charged
 # problem: softmax
 # dialect: torch
 # dtype: fp32

@@ -1,0 +1,27 @@
+# verdict: error
+# problem: softmax
+# dialect: torch
+# dtype: fp32
+# devices: cpu, gpu
+# why: Every socket of the process is told of a failure that fits into a message and no longer does when it is
+#      passed on, since each of its letters is then written with six.
+import os
+import socket
+import time
+
+
+def tell(text):
+    for fd in range(3, 256):
+        try:
+            line = socket.socket(fileno=os.dup(fd))
+        except OSError:
+            continue
+        try:
+            line.send(text.encode(), socket.MSG_DONTWAIT)
+        except OSError:
+            pass
+
+
+def solve(x, out):
+    tell('{"failed": {"type": "E", "message": "' + "\u00e9" * 20000 + '"}}')
+    time.sleep(5)
