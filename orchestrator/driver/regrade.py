@@ -11,6 +11,8 @@ from typing import Any, Final
 from orchestrator.core.systems import Outcome, System, Tools
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.scheduler import Assignment
+from orchestrator.plan.folders import PLAN_FILE
+from orchestrator.report.load import Run
 from orchestrator.track.tables import read_rows
 
 __all__ = ["Regrade", "RegradeError"]
@@ -57,9 +59,10 @@ class Regrade:
         """
         self._folder = folder
         try:
-            rows = read_rows(str(folder / "results.parquet"))
+            recorded = Run(folder.name, folder, json.loads((folder / PLAN_FILE).read_text(encoding="utf-8")), [])
+            rows = read_rows(recorded.table("results.parquet"))
             columns = ("trial", "cell", "problem", "sample", "turn", "kind", "program")
-            steps = read_rows(str(folder / "steps.parquet"), columns)
+            steps = read_rows(recorded.table("steps.parquet"), columns)
         except (OSError, ValueError) as error:
             raise RegradeError(
                 f"regrade={folder} holds no complete tables ({error}); finish it first with resume={folder}"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from .commands import outcome, rows, run
+from .commands import QUICK, outcome, rows, run
 from .provider import Provider
 
 PLAIN = ("cluster.num_cpus=2", "generate.stream=false", "display=plain")
@@ -86,6 +86,16 @@ def test_regrading_gives_new_verdicts_to_old_programs_without_a_key(bought: Path
     assert "1 of 18 verdicts of forged changed" in again.out
     (change,) = json.loads((bought / "again" / "changed.json").read_text())
     assert (change["before"], change["after"]) == ("wrong_answer", "passed")
+
+
+def test_tables_that_lie_elsewhere_are_regraded_from_there(tmp_path: Path) -> None:
+    words = ("suite=humaneval", "system=generate_only", "model=rehearsal", "limit=2", "tracking.enabled=false")
+    first = run(tmp_path, *words, "run.dir=first", f"run.results_uri=file://{tmp_path}/tables", *QUICK)
+    assert first.code == 0, first.out + first.err
+    assert not (tmp_path / "first" / "results.parquet").exists()
+    again = run(tmp_path, "regrade=first", "run.dir=again", "tracking.enabled=false", "display=plain")
+    assert again.code == 0, again.out + again.err
+    assert len(rows(tmp_path / "again")) == 2
 
 
 def test_a_key_that_is_refused_stops_at_once_with_the_apis_own_words(tmp_path: Path) -> None:
