@@ -118,6 +118,8 @@ async def hybrid(tools: Tools) -> Outcome:
             if first is None:
                 chosen = candidate
                 first = asyncio.create_task(_grade(tools, candidate, 1))
+                # Where the trial ends otherwise, nobody asks any more what became of it.
+                first.add_done_callback(_seen)
             if candidate.program is None:
                 feedback = Feedback(candidate.verdict or Verdict.NO_CODE, candidate.reason)
             else:
@@ -138,6 +140,11 @@ async def hybrid(tools: Tools) -> Outcome:
         if first is not None and not first.done():
             first.cancel()
     return Outcome(verdict, chosen.program, chosen.reason, turn, first_verdict, unpaid)
+
+
+def _seen(task: asyncio.Task[Verdict]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 async def _grade(tools: Tools, candidate: Extraction, turn: int) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -169,3 +170,25 @@ def test_a_budget_that_ends_before_any_program_is_right_is_no_result() -> None:
     script = Script(["code a", "code b"], {"code a": WRONG}, {"code a": Verdict.WRONG_ANSWER}, paid=1)
     with pytest.raises(BudgetExhausted):
         play("hybrid", script)
+
+
+def test_a_trial_that_ends_while_its_first_grade_fails_leaves_nothing_behind() -> None:
+    class Stopping(Script):
+        async def grade(self, program: str, turn: int) -> Grade:
+            raise ConnectionError("stopped")
+
+        async def feedback(self, program: str, turn: int) -> Feedback:
+            await asyncio.sleep(0.01)
+            raise ConnectionError("stopped too")
+
+    left: list[object] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
+        with pytest.raises(ConnectionError, match="stopped too"):
+            await SYSTEMS["hybrid"](Stopping(["code a"], {}, {}))
+        gc.collect()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert not left
