@@ -19,6 +19,7 @@ from orchestrator.core.rows import by_cell, number
 from orchestrator.core.summary import Summary, summarise
 from orchestrator.core.tables import RESULTS, STEPS
 from orchestrator.report.errors import ReportError
+from orchestrator.track.tables import file_exists, open_filesystem
 
 __all__ = ["Run", "combine", "load_run"]
 
@@ -178,26 +179,17 @@ def combine(runs: Sequence[Run]) -> Run:
 
 
 def _filesystem(place: str) -> tuple[Any, str]:
-    import pyarrow as pa
-    from pyarrow import fs
-
-    if "://" not in place:
-        return fs.LocalFileSystem(), str(Path(place).absolute())
     try:
-        filesystem, path = fs.FileSystem.from_uri(place)
-    except (OSError, pa.ArrowException, NotImplementedError) as error:
-        raise ReportError(f"{place} cannot be read: {_one_line(error)}.") from error
-    return filesystem, path
+        return open_filesystem(place)
+    except ValueError as error:
+        raise ReportError(f"{place} cannot be read: {_one_line(error.__cause__ or error)}.") from error
 
 
 def _exists(place: str) -> bool:
-    from pyarrow import fs
-
-    filesystem, path = _filesystem(place)
     try:
-        return bool(filesystem.get_file_info(path).type != fs.FileType.NotFound)
-    except OSError as error:
-        raise ReportError(f"{place} cannot be read: {_one_line(error)}.") from error
+        return file_exists(place)
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{place} cannot be read: {_one_line(error.__cause__ or error)}.") from error
 
 
 def _dataset(place: str) -> Any:
@@ -248,5 +240,5 @@ def _cells_of(value: str | None) -> tuple[str, ...]:
     return () if value is None else (value,)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

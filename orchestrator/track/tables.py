@@ -32,7 +32,7 @@ def open_filesystem(uri: str) -> tuple[FileSystem, str]:
         if "://" not in uri:
             return fs.LocalFileSystem(), str(Path(uri).absolute())
         filesystem, path = fs.FileSystem.from_uri(uri)
-    except (pa.ArrowInvalid, OSError, NotImplementedError) as error:
+    except (pa.ArrowException, OSError, NotImplementedError) as error:
         raise ValueError(f"{uri} is no place that results can be written to: {error}") from error
     return filesystem, str(path)
 

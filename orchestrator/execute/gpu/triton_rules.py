@@ -348,9 +348,7 @@ def _stores_elements(target: ast.expr) -> bool:
             left.extend(target.elts)
         elif isinstance(target, ast.Subscript):
             parts = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
-            if any(
-                isinstance(p, ast.Slice) or (isinstance(p, ast.Constant) and p.value is Ellipsis) for p in parts
-            ):
+            if any(map(_is_many, parts)):
                 return True
     return False
 
