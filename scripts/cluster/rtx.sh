@@ -92,6 +92,7 @@ up() {
     echo "up: RAY_AUTH_MODE=token and cluster.address=$address:$PORT, for $HOURS hours; to end it: rtx.sh down $FILE"
 }
 
+# The timer writes its own number, so that once the file is there its session is too, and `down` can end it by that.
 start() { # INDEX HEAD_ADDRESS
     local labels="owner=$OWNER${LABELS[$1]:+,${LABELS[$1]}}" role
     if (($1 == 0)); then
@@ -101,8 +102,11 @@ start() { # INDEX HEAD_ADDRESS
     fi
     on "${HOSTS[$1]}" "RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 '${BINS[$1]}/ray' start $role --labels='$labels' \
         --disable-usage-stats >/dev/null && \
-        { setsid bash -c 'sleep $((HOURS * 3600)); \"${BINS[$1]}/ray\" stop' >/dev/null 2>&1 </dev/null & \
-        echo \$! > ~/.ray/orchestrator-timer; }" || die "Ray did not start on ${HOSTS[$1]}"
+        rm -f ~/.ray/orchestrator-timer && \
+        { setsid bash -c 'echo \$\$ > ~/.ray/orchestrator-timer
+            sleep $((HOURS * 3600)); \"${BINS[$1]}/ray\" stop' >/dev/null 2>&1 </dev/null & } && \
+        for _ in \$(seq 100); do [ -s ~/.ray/orchestrator-timer ] && exit 0; sleep 0.1; done; exit 1" ||
+        die "Ray, or the timer that ends it, did not start on ${HOSTS[$1]}"
     echo "${HOSTS[$1]}: $labels"
 }
 
