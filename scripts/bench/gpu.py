@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--dialects", nargs="*", default=None)
     parser.add_argument("--memory-cap-gb", type=float, default=None, help="card memory to enforce, in GB (1e9)")
     parser.add_argument("--cards", type=int, nargs="*", default=None, help="numbers of cards, for scaling")
+    parser.add_argument("--energy", action="store_true", help="for scaling: measure it too, as sweeps do")
     parser.add_argument("--first-card", type=int, default=0, help="index of the first card to use")
     parser.add_argument("--shard", default=None, help="I/N: only every N-th problem or program, from the I-th")
     parser.add_argument("--spares", type=int, nargs="*", default=[2, 1, 4], help="for throughput")

@@ -23,14 +23,16 @@ def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     total = options.programs or 400
     uuids = _cards(options)
     counts = [c for c in options.cards or [1, 2, 4] if c <= len(uuids)]
-    found = {count: _run(options.device, uuids[:count], total) for count in counts}
-    numbers = {"programs": total, "line": next(iter(found.values()))["card"], "by_cards": found}
+    window_s = GpuExecutorSettings().energy_window_s if options.energy else 0.0
+    found = {count: _run(options.device, uuids[:count], total, window_s) for count in counts}
+    numbers = {"line": next(iter(found.values()))["card"], "energy_window_s": window_s, "by_cards": found}
     return render([numbers]), {**numbers, "scaling_efficiency": _efficiency(found)}
 
 
 def render(parts: list[dict[str, Any]]) -> str:
     """The table of one run, or of runs with different numbers of cards."""
     found = {int(count): numbers for part in parts for count, numbers in part["by_cards"].items()}
+    window_s = parts[0]["energy_window_s"]
     _efficiency(found)
     rows = [
         [
@@ -48,10 +50,10 @@ def render(parts: list[dict[str, Any]]) -> str:
     return "\n\n".join(
         [
             "# Scaling over cards",
-            f"{parts[0]['line']} {parts[0]['programs']} programs for {_PROBLEM} in {_DTYPE}, each judged on three "
-            "seeds of every small shape and timed as a sweep does by default (energy apart), taken from one queue "
-            "by an executor a card. The driver makes contexts one step at a time for all cards of a host: "
-            "executors take turns at them.",
+            f"{parts[0]['line']} Programs for {_PROBLEM} in {_DTYPE}, each judged on three seeds of every small "
+            "shape and timed as a sweep does by default, taken from one queue by an executor a card; energy "
+            f"{f'measured over {window_s:g} s, as by default' if window_s else 'not measured'}. The driver makes "
+            "contexts one step at a time for all cards of a host: executors take turns at them.",
             common.table(columns, rows),
         ]
     )
@@ -76,16 +78,17 @@ def _cards(options: argparse.Namespace) -> list[str]:
     return [str(pynvml.nvmlDeviceGetUUID(h)) for h in handles][options.first_card :]
 
 
-def _run(device: str, uuids: list[str], total: int) -> dict[str, Any]:
+def _run(device: str, uuids: list[str], total: int, window_s: float) -> dict[str, Any]:
     context = multiprocessing.get_context("spawn")
     taken, barrier = context.Value("i", 0), context.Barrier(len(uuids) + 1)
     answers: Any = context.Queue()
-    workers = [context.Process(target=_work, args=(device, u, total, (taken, barrier, answers))) for u in uuids]
+    shared = (taken, barrier, answers)
+    workers = [context.Process(target=_work, args=(device, u, total, window_s, shared)) for u in uuids]
     for worker in workers:
         worker.start()
     barrier.wait(300)
     began = time.monotonic()
-    results = [answers.get(timeout=600) for _ in workers]
+    results = [answers.get(timeout=3600) for _ in workers]
     seconds = max(r["end"] for r in results) - began
     for worker in workers:
         worker.join(60)
@@ -102,14 +105,14 @@ def _run(device: str, uuids: list[str], total: int) -> dict[str, Any]:
     }
 
 
-def _work(device: str, uuid: str, total: int, shared: tuple[Any, Any, Any]) -> None:
+def _work(device: str, uuid: str, total: int, window_s: float, shared: tuple[Any, Any, Any]) -> None:
     taken, barrier, answers = shared
     executor = GpuExecutor(
         GpuExecutorSettings(
             device=device,
             gpu_uuid=uuid,
             cpu_reference_limit_s=0.0,
-            energy_window_s=0.0,
+            energy_window_s=window_s,
         )
     )
     try:
