@@ -1,9 +1,10 @@
-"""Sees what torch computes on the card while a Triton program runs, whatever its text looks like.
+"""Sees what torch computes while a Triton program runs, whatever its text looks like.
 
 torch hands every operation on tensors to the innermost dispatch mode before it runs, by whatever name, alias,
-operator or compiled script it was asked for. Allocation, views and plain copies are let through; anything else is
-noted. It lives in the program's own process and thread: a program that takes the mode off the stack, or computes in
-a thread of its own, is not seen. Names that lead there are refused in its text (:mod:`.triton_rules`).
+operator or compiled script it was asked for. Allocation, views and plain copies are let through; anything else on
+the card is noted, and on the host what is too large for a table that a launch needs. It lives in the program's
+own process and thread: a program that takes the mode off the stack, or computes in a thread of its own, is not
+seen. Names that lead there are refused in its text (:mod:`.triton_rules`).
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ _ALLOWED: Final = _words(
 """Operations that allocate, fill with one value or describe."""
 _COPIES: Final = frozenset({"clone", "copy_", "_to_copy"})
 """Allowed where they move bytes as they lie, not where they convert or rearrange them."""
+_HOST_ELEMENTS: Final = 1024
+"""An array on the host of more elements is data, and not a table of offsets or sizes that a launch needs."""
 
 
 class LibraryCall(Exception):
-    """The program had torch compute on the card where its own kernels must."""
+    """The program had torch compute where its own kernels must."""
 
 
 def watched(call: Callable[[], None], device: str = "cuda") -> Callable[[], None]:
@@ -40,7 +43,7 @@ def watched(call: Callable[[], None], device: str = "cuda") -> Callable[[], None
 
     Args:
         call: a call of the program.
-        device: the kind of device on which nothing may be computed.
+        device: the kind of device on which nothing may be computed; on others nothing large.
 
     The returned function raises :class:`LibraryCall` after ``call`` has returned, if torch was asked to compute.
     """
@@ -63,32 +66,34 @@ def watched(call: Callable[[], None], device: str = "cuda") -> Callable[[], None
         ) -> Any:
             del types
             result = func(*args, **(kwargs or {}))
-            if not self.seen and _computes(func, args, kwargs or {}, result, device):
-                self.seen = _name(func)
+            if not self.seen:
+                self.seen = _computed(func, args, kwargs or {}, result, device)
             return result
 
     def under_watch() -> None:
         with Watch() as watch:
             call()
         if watch.seen:
-            raise LibraryCall(f"torch computed {watch.seen} on the card outside of the program's kernels")
+            raise LibraryCall(f"torch computed {watch.seen} outside of the program's kernels")
 
     return under_watch
 
 
-def _computes(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any, device: str) -> bool:
+def _computed(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any, device: str) -> str:
+    """What was computed and where; empty: nothing that matters."""
     import torch
     from torch.utils._pytree import tree_leaves
 
     name = _name(func)
     if getattr(func, "is_view", False) or name in _ALLOWED:
-        return False
+        return ""
     tensors = [x for x in tree_leaves((args, kwargs, result)) if isinstance(x, torch.Tensor)]
-    if not any(x.device.type == device for x in tensors):
-        return False
-    if name in _COPIES:
-        return not _as_they_lie([x for x in tensors if x.dim()])
-    return True
+    on_card = any(x.device.type == device for x in tensors)
+    if not on_card and all(x.numel() <= _HOST_ELEMENTS for x in tensors):
+        return ""
+    if name in _COPIES and _as_they_lie([x for x in tensors if x.dim()]):
+        return ""
+    return f"{name} on the {'card' if on_card else 'host'}"
 
 
 def _name(func: Any) -> str:

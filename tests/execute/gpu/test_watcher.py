@@ -63,8 +63,29 @@ def test_allocating_clearing_viewing_and_plain_copies_are_not() -> None:
     watched(work, "cpu")()
 
 
-def test_what_is_done_elsewhere_is_nobodys_business() -> None:
-    watched(lambda: (X @ X.T, None)[1], "cuda")()
+def test_small_tables_may_be_made_on_the_host() -> None:
+    def work() -> None:
+        sizes = torch.tensor([3, 4, 5])
+        assert (sizes.cumsum(0) * 2).tolist() == [6, 14, 24]
+        large = torch.zeros(5000)
+        large.copy_(torch.ones(5000))
+        large.view(50, 100)[3].clone()
+
+    watched(work, "cuda")()
+
+
+@pytest.mark.parametrize(
+    ("work", "name"),
+    [
+        (lambda: 2.7 ** torch.ones(2000), "pow"),
+        (lambda: torch.ones(2000).sum(), "sum"),
+        (torch.ones(40, 50).T.contiguous, "clone"),
+        (lambda: torch.ones(2000).double(), "_to_copy"),
+    ],
+)
+def test_data_may_not_be_computed_on_the_host_instead(work: Callable[[], object], name: str) -> None:
+    with pytest.raises(LibraryCall, match=f"torch computed {name} on the host outside"):
+        watched(lambda: (work(), None)[1], "cuda")()
 
 
 def test_watching_does_not_bring_in_torchs_compiler() -> None:
