@@ -187,7 +187,7 @@ class ExecutionActor:
         if self._health is None:
             yield
             return
-        from orchestrator.execute.gpu.session import CardQuarantined
+        from orchestrator.execute.gpu.rest import CardQuarantined
 
         self._health.check()
         try:

@@ -15,24 +15,20 @@ from orchestrator.execute.gpu.confine import TIERS, card_nodes
 from orchestrator.execute.gpu.family import Child, Family, FamilyError
 from orchestrator.execute.gpu.follow import Before, Follower, Scene, Watched, worker_of
 from orchestrator.execute.gpu.nvml import CardWatch, EnergyMeter
+from orchestrator.execute.gpu.rest import SLACK_BYTES, wait_for_rest
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
 from orchestrator.execute.gpu.spares import ArmingFailed, Spares
 from orchestrator.execute.gpu.turns import context_turn
 from orchestrator.execute.sandbox import process
 
-__all__ = ["CardQuarantined", "Session"]
+__all__ = ["Session"]
 
 _REFEREE_S: Final = 600.0
 """The longest that the referee works on one command that no candidate holds up."""
-_REST_S: Final = 20.0
-"""A card that has not given a dead program's memory back after this long is quarantined."""
-_SLACK_BYTES: Final = 96 << 20
-"""By which device-wide memory may differ between two looks with nothing running."""
+_ARMING_S: Final = 20.0
+"""For how long arming is tried again where it fails."""
+_REST_TICK_S: Final = 0.002
 _KEPT_PHASES: Final = 4096
-
-
-class CardQuarantined(RuntimeError):
-    """The card does not come back to rest after a program; nothing more must be judged on it."""
 
 
 class Session:
@@ -273,7 +269,7 @@ class Session:
                 continue
             self._context_bytes = max(self.used() - before, 0)
             spares.fill()
-            spares.patience_s = _REST_S
+            spares.patience_s = _ARMING_S
             return spares
         raise last
 
@@ -382,21 +378,21 @@ class Session:
         Raises:
             CardQuarantined: it does not come back.
         """
-        if self._watch is None:
+        watch = self._watch
+        if watch is None:
             return
-        limit = time.monotonic() + _REST_S
-        while True:
+
+        def in_use() -> str:
             if before.own is not None:
-                over = self._watch.used_by(before.worker) or 0
+                over = watch.used_by(before.worker) or 0
             else:
                 # One context fewer than before, and whatever spares have been begun since, some still under way.
                 contexts = self._contexts() - before.contexts - 1
-                over = self._watch.used() - before.used - contexts * self._context_bytes - grown - _SLACK_BYTES
-            if over <= 0:
-                return
-            if time.monotonic() > limit:
-                raise CardQuarantined(
-                    f"{over >> 20} MiB of card memory are still in use {_REST_S:.0f} s after a program"
-                )
-            self._family.turn(0.002)
+                over = watch.used() - before.used - contexts * self._context_bytes - grown - SLACK_BYTES
+            return f"{over >> 20} MiB of card memory are still in use" if over > 0 else ""
+
+        def meanwhile() -> None:
+            self._family.turn(_REST_TICK_S)
             self._restock()
+
+        wait_for_rest(in_use, meanwhile, "a program")

@@ -24,7 +24,8 @@ from orchestrator.core.verdicts import Verdict
 from orchestrator.execute.gpu import programs, tool_runner, wire
 from orchestrator.execute.gpu.cases import derive, launches_for
 from orchestrator.execute.gpu.family import Child
-from orchestrator.execute.gpu.session import CardQuarantined, Session
+from orchestrator.execute.gpu.rest import SLACK_BYTES, wait_for_rest
+from orchestrator.execute.gpu.session import Session
 from orchestrator.execute.gpu.tool_texts import ncu_arguments, ncu_lines, sanitizer_arguments, sanitizer_lines
 from orchestrator.execute.gpu.toolbox import LOG
 from orchestrator.execute.sandbox import process
@@ -47,10 +48,8 @@ _MOST_S: Final = 120.0
 _PROFILED_BYTES: Final = 64 << 20
 """ncu sees a call whose inputs and outputs take at most this: larger ones take the host seconds to make."""
 _TICK_S: Final = 0.05
-_REST_S: Final = 20.0
 _MOST_PROCESSES: Final = 1024
 """A program's family under a tool, the tool's own parts included."""
-_SLACK_BYTES: Final = 96 << 20
 _RAN: Final = frozenset({Verdict.PASSED, Verdict.WRONG_ANSWER, Verdict.ERROR, Verdict.REJECTED})
 
 
@@ -242,18 +241,22 @@ def _rest(session: Session, used: int, others: frozenset[int] | None) -> None:
     Raises:
         CardQuarantined: that does not come about.
     """
-    limit = time.monotonic() + _REST_S
-    while _occupied(session, used, others):
-        if time.monotonic() > limit:
-            raise CardQuarantined(f"the card is still in use {_REST_S:.0f} s after a tool was ended")
+
+    def meanwhile() -> None:
         session.family.turn(_TICK_S)
         session.look()
+
+    wait_for_rest(
+        lambda: "the card is still in use" if _occupied(session, used, others) else "",
+        meanwhile,
+        "a tool was ended",
+    )
 
 
 def _occupied(session: Session, used: int, others: frozenset[int] | None) -> bool:
     now = session.on_card()
     if others is None or now is None:
-        return session.used() > used + _SLACK_BYTES
+        return session.used() > used + SLACK_BYTES
     return not now <= others
 
 

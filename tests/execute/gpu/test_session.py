@@ -13,12 +13,13 @@ import pytest
 
 from orchestrator.core.execution import Job
 from orchestrator.core.problems import GpuTests, Problem
-from orchestrator.execute.gpu import session as session_module
+from orchestrator.execute.gpu import rest
 from orchestrator.execute.gpu.follow import Follower, Watched
 from orchestrator.execute.gpu.measures import throttle_names
 from orchestrator.execute.gpu.nvml import CardWatch, EnergyMeter, Sample
 from orchestrator.execute.gpu.report import measures_of
-from orchestrator.execute.gpu.session import CardQuarantined, Session
+from orchestrator.execute.gpu.rest import CardQuarantined
+from orchestrator.execute.gpu.session import Session
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
 from orchestrator.execute.gpu.turns import Turn
 from tasks.gpu.catalog import get
@@ -223,7 +224,7 @@ def test_throttling_is_seen_and_named(session: Session, driver: FakeDriver, prob
 def test_memory_that_does_not_come_back_quarantines_the_card(
     session: Session, driver: FakeDriver, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "_REST_S", 0.2)
+    monkeypatch.setattr(rest, "_PATIENCE_S", 0.2)
     driver.left = 1 << 30
     try:
         with pytest.raises(CardQuarantined, match="1024 MiB"):
