@@ -50,12 +50,13 @@ def build_plan(arguments: Arguments) -> Plan:
         return regrade_plan(arguments, folders["regrade"])
     expansion = expand(arguments)
     shelf = SuiteShelf()
-    suites = [shelf.load(point.config.suite) for point in expansion.points]
-    _check_ids(expansion.points, suites)
+    points = [dataclasses.replace(point, config=absolute_paths(point.config)) for point in expansion.points]
+    suites = [shelf.load(point.config.suite) for point in points]
+    _check_ids(points, suites)
     notes = list(expansion.notes)
     cells: list[Cell] = []
-    for point, suite in zip(expansion.points, suites, strict=True):
-        config = with_stand_in(absolute_paths(point.config))
+    for point, suite in zip(points, suites, strict=True):
+        config = with_stand_in(point.config)
         ids = select_problems(suite, config)
         notes += [note for note in left_out_notes(suite, config) if note not in notes]
         if not ids:

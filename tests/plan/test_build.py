@@ -167,6 +167,24 @@ def test_what_cannot_be_planned_is_refused(words: list[str], fragments: list[str
         assert fragment in str(caught.value)
 
 
+@pytest.mark.parametrize("named", ["~/mine.jsonl", "mine.jsonl"])
+def test_a_suites_file_is_found_from_home_or_from_here(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = {
+        "task_id": "mbpp/2",
+        "text": "Write one.",
+        "code": "def one():\n    return 1\n",
+        "test_list": ["assert one() == 1"],
+    }
+    (tmp_path / "mine.jsonl").write_text(json.dumps(problem) + "\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    plan = load_plan(["suite=mbpp", f"suite.path={named}", "system=execute_only"])
+    assert plan.trial_count == 1
+    assert plan.cells[0].config.suite.path == str(tmp_path / "mine.jsonl")
+
+
 def test_a_price_in_the_configuration_will_do() -> None:
     words = ["model.id=claude-nonsense-9", "model.price.input_per_mtok=1", "model.price.output_per_mtok=2"]
     assert load_plan([*words, "limit=1"]).trial_count == 1
