@@ -152,6 +152,14 @@ def test_what_shares_can_show_goes_by_their_own_spread() -> None:
     assert paired.detectable == pytest.approx((1.96 + 0.84) * 0.1 / 60**0.5, rel=0.01)
 
 
+@pytest.mark.parametrize("gained", [1, 3, 5, 6, 8])
+def test_flips_of_one_way_only_leave_out_no_difference_when_the_test_does(gained: int) -> None:
+    paired = compare(*flips(gained, 0, 164 - gained))
+    assert paired is not None
+    assert (paired.low > 0) == (paired.p < 0.05)
+    assert paired.low < paired.difference < paired.high
+
+
 def test_no_flip_at_all_still_leaves_doubt() -> None:
     a, b = flips(0, 0, 100)
     paired = compare(a, b)

@@ -85,6 +85,8 @@ def test_gap_of_a_claimed_size() -> None:
     assert gap(14, 1, 149) == "supported"
     assert gap(40, 0, 124) == "refuted"
     assert gap(5, 2, 60) == "cannot tell"
+    # One flip the other way among twenty problems does not rule out that twelve in a hundred go this way.
+    assert gap(0, 1, 19) == "cannot tell"
 
 
 def test_times_are_judged_only_in_the_same_setting() -> None:
