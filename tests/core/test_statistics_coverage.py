@@ -105,6 +105,19 @@ def test_the_medians_interval_covers(n: int) -> None:
     assert 0.93 <= hits / 600 <= 0.99
 
 
+@pytest.mark.parametrize(("n", "spread"), [(6, 20), (8, 20), (8, 2)])
+def test_rates_of_few_problems_are_covered(n: int, spread: float) -> None:
+    # Five samples of few problems, alike in difficulty or not.
+    generator = np.random.default_rng(7)
+    hits = 0
+    for trial in range(300):
+        values = (generator.binomial(5, generator.beta(spread, spread, n)) / 5).tolist()
+        low, high = bootstrap_mean(values, seed=trial, resamples=500)
+        hits += low <= 0.5 <= high
+    # A bootstrap holds it in about 90%.
+    assert hits / 300 >= 0.95
+
+
 @pytest.mark.parametrize(("a", "b", "n"), [(11, 1, 60), (20, 1, 164), (2, 0.1, 60)])
 def test_rates_near_the_end_are_covered_too(a: float, b: float, n: int) -> None:
     # Five samples a problem and pass@1 from 0.92 to 0.95: a handful of failures in all.
