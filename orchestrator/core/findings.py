@@ -20,6 +20,7 @@ from orchestrator.core.claims import (
     Workload,
 )
 from orchestrator.core.comparison import ALPHA, Paired, compare, correct_for_several
+from orchestrator.core.percent import percent
 from orchestrator.core.rows import Row, card_of, is_graded, is_passed, number, values_of
 from orchestrator.core.statistics import median, median_interval
 from orchestrator.core.summary import CellSummary, Rate, Summary
@@ -93,7 +94,7 @@ def rate_finding(subject: str, claimed: float, rate: Rate, counted: str) -> Find
     Args:
         counted: the measured count, e.g. ``137/164``.
     """
-    measured = f"{counted} = {rate.value:.1%} ({rate.low:.1%} to {rate.high:.1%})"
+    measured = f"{counted} = {percent(rate.value)} ({percent(rate.low)} to {percent(rate.high)})"
     if not rate.low <= claimed <= rate.high:
         status: Status = "refuted"
         why = f"{claimed:.0%} lies outside the 95% interval"
@@ -214,7 +215,7 @@ def _claimed_effort(name: str, row: ClaimedSystem, cell: CellSummary, rows: Sequ
 def _claimed_rate(subject: str, claimed: float, cell: CellSummary) -> Finding:
     rate = cell.pass_at_1
     if rate is None or cell.synthetic:
-        shown = "" if rate is None else f"; its synthetic figure is {rate.value:.1%}"
+        shown = "" if rate is None else f"; its synthetic figure is {percent(rate.value)}"
         return _unmeasured(subject, f"{claimed:.0%}", f"{REHEARSAL}{shown}")
     finding = rate_finding(subject, claimed, rate, f"{cell.passed}/{cell.graded}")
     if not is_claude(cell):
@@ -366,5 +367,8 @@ def _say(status: Status, n: int, text: str) -> str:
 
 
 def p_text(value: float) -> str:
-    """``p = 0.031``, or ``p < 0.001``."""
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+    """``p = 0.031``, or ``p < 0.001``; near 0.05 with the digits that say on which side it lies."""
+    if value < 0.001:
+        return "p < 0.001"
+    close = round(value, 3) == ALPHA != value
+    return f"p = {value:.5f}" if close else f"p = {value:.3f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
+from orchestrator.core import percent as shares
 from orchestrator.core.claims import ClaimedSystem, claimed_system
 from orchestrator.core.findings import is_humaneval
 from orchestrator.core.summary import CellSummary, Rate
@@ -36,7 +37,7 @@ SYNTHETIC = "SYNTHETIC: no model was called; these pass rates and dollars are a 
 
 def percent(value: float | None) -> str:
     """``84.1%``."""
-    return NA if value is None else f"{value:.1%}"
+    return NA if value is None else shares.percent(value)
 
 
 def points(value: float) -> str:
@@ -48,8 +49,8 @@ def interval(rate: Rate | None) -> str:
     """``77.8-88.9``, in percent."""
     if rate is None:
         return NA
-    high = "100" if rate.high == 1 else f"{rate.high * 100:.1f}"
-    return f"{rate.low * 100:.1f}-{high}"
+    high = "100" if rate.high == 1 else percent(rate.high).rstrip("%")
+    return f"{percent(rate.low).rstrip('%')}-{high}"
 
 
 def solved(cell: CellSummary) -> str:
@@ -165,8 +166,9 @@ def notes(cells: tuple[CellSummary, ...]) -> list[str]:
         if cell.feedback == "oracle":
             found.append(f"{cell.label}: feedback from the scoring tests (oracle), an upper bound.")
         if cell.without_examples:
+            without = shares.percent(cell.without_examples, 0)
             found.append(
-                f"{cell.label}: {cell.without_examples:.0%} of problems have no public example, so feedback there "
+                f"{cell.label}: {without} of problems have no public example, so feedback there "
                 "is load errors only."
             )
     if any(cell.shared for cell in cells):

@@ -16,6 +16,7 @@ from orchestrator.core.findings import (
     gap_finding,
     in_bytes,
     in_seconds,
+    p_text,
     rate_finding,
     time_finding,
 )
@@ -190,6 +191,11 @@ def test_the_claims_themselves() -> None:
     assert (hybrid.pass_at_1, hybrid.execute_s, hybrid.memory_bytes) == (0.91, 0.9, 3_300_000_000)
     assert [row.usd for row in TABLE_2] == [150.0, 500.0, 650.0]
     assert claimed_system("other") is None
+
+
+def test_a_p_value_near_the_limit_says_on_which_side_it_lies() -> None:
+    assert (p_text(0.0496), p_text(0.0504)) == ("p = 0.04960", "p = 0.05040")
+    assert (p_text(0.031), p_text(0.05), p_text(0.0001)) == ("p = 0.031", "p = 0.050", "p < 0.001")
 
 
 def test_units() -> None:

@@ -51,6 +51,10 @@ def test_size(value: float | None, text: str) -> None:
 def test_interval() -> None:
     assert words.interval(Rate(1.0, *wilson(164, 164), problems=164, method="wilson")) == "97.7-100"
     assert words.interval(None) == "n/a"
+    # One of 10,000 is not none, and 9,999 are not all.
+    assert words.interval(Rate(1e-4, *wilson(1, 10_000), problems=10_000, method="wilson")) == "0.002-0.1"
+    assert words.interval(Rate(0.9999, *wilson(9999, 10_000), problems=10_000, method="wilson")) == "99.9-99.998"
+    assert words.percent(0.9999) == "99.99%"
 
 
 def test_clean_shows_what_would_act() -> None:
