@@ -141,6 +141,42 @@ def test_the_title_needs_a_local_model_beside_claude() -> None:
     assert "generate_only · local" in title.subject
 
 
+@pytest.mark.parametrize(("model", "model_id"), [("haiku", "claude-haiku-4-5"), ("local", "qwen")])
+def test_claims_about_sonnet_are_not_judged_by_another_model(model: str, model_id: str) -> None:
+    other = {"model": model, "model_id": model_id}
+    rows = trials("a", "generate_only", ["passed"] * 137 + ["error"] * 27, **other)
+    rows += trials("b", "hybrid", ["passed"] * 149 + ["error"] * 15, **other)
+    found = judge(rows)
+    about = [f for name, f in found.items() if "pass@1" in name or "beats Claude alone" in name]
+    assert len(about) == 4
+    assert {f.status for f in about} == {"cannot tell"}
+    assert all(f"this is {model}" in f.sentence for f in about)
+
+
+def test_the_title_is_about_sonnet_and_not_about_other_claudes() -> None:
+    haiku = trials(
+        "h", "generate_only", ["error"] * 60 + ["passed"] * 104, model="haiku", model_id="claude-haiku-4-5"
+    )
+    local = trials("l", "generate_only", ["error"] * 20 + ["passed"] * 144, model="local", model_id="qwen")
+    sonnet = trials("s", "generate_only", ["passed"] * 164)
+    (title,) = [f for name, f in judge(haiku + local).items() if name.startswith("Title")]
+    assert title.status == "not measured"
+    (title,) = [f for name, f in judge(haiku + local + sonnet).items() if name.startswith("Title")]
+    assert title.status == "refuted"
+    assert "sonnet" in title.subject
+
+
+def test_the_title_is_not_supported_by_an_oracle() -> None:
+    sonnet = trials("s", "generate_only", ["error"] * 60 + ["passed"] * 104)
+    own = {"model": "local", "model_id": "qwen"}
+    oracle = trials("o", "hybrid", ["passed"] * 164, feedback="oracle", **own)
+    (title,) = [f for name, f in judge(sonnet + oracle).items() if name.startswith("Title")]
+    assert (title.status, "oracle" in title.sentence) == ("not measured", True)
+    local = trials("l", "generate_only", ["error"] * 90 + ["passed"] * 74, **own)
+    (title,) = [f for name, f in judge(sonnet + oracle + local).items() if name.startswith("Title")]
+    assert title.status == "refuted"
+
+
 def test_oracle_feedback_is_called_an_upper_bound() -> None:
     rows = trials("a", "generate_only", ["error"] * 30 + ["passed"] * 134)
     rows += trials("b", "hybrid", ["passed"] * 164, feedback="oracle")
