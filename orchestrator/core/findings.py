@@ -13,15 +13,15 @@ from typing import Any, Literal
 
 from orchestrator.core.claims import (
     CAPABILITIES,
-    CLAIMED_CARD,
     TABLE_1,
     WORKLOADS,
     ClaimedSystem,
     Workload,
+    is_claimed_card,
 )
 from orchestrator.core.comparison import ALPHA, Paired, compare, correct_for_several
-from orchestrator.core.percent import percent
-from orchestrator.core.rows import Row, card_of, is_graded, is_passed, number, values_of
+from orchestrator.core.figures import in_bytes, in_seconds, in_times, p_text, percent
+from orchestrator.core.rows import Row, by_problem, card_of, is_graded, is_passed, number, values_of
 from orchestrator.core.statistics import median, median_interval
 from orchestrator.core.summary import CellSummary, Rate, Summary
 
@@ -31,12 +31,8 @@ __all__ = [
     "Status",
     "findings",
     "gap_finding",
-    "in_bytes",
-    "in_seconds",
-    "in_times",
     "is_claude",
     "is_humaneval",
-    "p_text",
     "rate_finding",
     "time_finding",
 ]
@@ -45,6 +41,8 @@ Status = Literal["supported", "refuted", "cannot tell", "not measured"]
 
 MARGIN = 0.10
 """A rate supports a claimed one when its whole interval lies within 10 points of it."""
+FEWEST = 6
+"""Values from which a median has a 95% interval at all (``median_interval``)."""
 FACTOR = 1.5
 """A time or size supports a claimed one when its whole interval lies within this factor of it."""
 CLAIMED_GAP = 0.08
@@ -128,7 +126,13 @@ def gap_finding(subject: str, claimed: float | None, paired: Paired) -> Finding:
 
 
 def time_finding(
-    subject: str, claimed: float, values: Sequence[float], show: Callable[[float], str], setting: str | None
+    subject: str,
+    claimed: float,
+    values: Sequence[float],
+    show: Callable[[float], str],
+    setting: str | None,
+    *,
+    fewest: int = 1,
 ) -> Finding:
     """Judge a claimed median by measured values.
 
@@ -136,6 +140,8 @@ def time_finding(
         show: writes a value with its unit.
         setting: None where the measurement was made as the article's was; otherwise how it differs, and then
             the figure is shown and not judged.
+        fewest: values that a verdict takes. One is enough of a fixed piece of work, whose trial is many timed
+            rounds; a median over problems takes ``FEWEST``.
     """
     middle = median(values)
     if middle is None:
@@ -145,29 +151,17 @@ def time_finding(
     if setting is not None:
         text = f"Cannot tell: {measured}, but {setting}."
         return Finding(subject, show(claimed), measured, "cannot tell", text)
-    if high < claimed / FACTOR or low > claimed * FACTOR:
-        status: Status = "refuted"
+    status: Status
+    if len(values) < fewest:
+        status = "cannot tell"
+    elif high < claimed / FACTOR or low > claimed * FACTOR:
+        status = "refuted"
     elif low >= claimed / FACTOR and high <= claimed * FACTOR:
         status = "supported"
     else:
         status = "cannot tell"
     text = f"{measured}, judged within a factor of {FACTOR:g} of {show(claimed)}."
     return Finding(subject, show(claimed), measured, status, _say(status, len(values), text))
-
-
-def in_seconds(value: float) -> str:
-    """``0.7 s``, or ``14.4 ms``."""
-    return f"{value:.3g} s" if value >= 0.1 else f"{value * 1e3:.3g} ms"
-
-
-def in_bytes(value: float) -> str:
-    """``2.1 GB``, or ``0.7 MB``."""
-    return f"{value / 1e9:.3g} GB" if value >= 1e8 else f"{value / 1e6:.3g} MB"
-
-
-def in_times(value: float) -> str:
-    """``5 times``."""
-    return f"{value:.3g} times"
 
 
 def _table_1_row(row: ClaimedSystem, evidence: Evidence) -> list[Finding]:
@@ -208,7 +202,10 @@ def _claimed_effort(name: str, row: ClaimedSystem, cell: CellSummary, rows: Sequ
         if cell.synthetic:
             found.append(_unmeasured(subject, show(claimed), REHEARSAL))
         else:
-            found.append(time_finding(subject, claimed, values_of(graded, column), show, _other_setting(cell)))
+            # Samples of one problem are alike, so the problem is the unit.
+            each = (median(values_of(group, column)) for group in by_problem(graded).values())
+            values = [value for value in each if value is not None]
+            found.append(time_finding(subject, claimed, values, show, _other_setting(cell), fewest=FEWEST))
     return found
 
 
@@ -344,13 +341,13 @@ def _workload(workload: Workload, evidence: Evidence) -> Finding:
     if workload.cpu_speedup is None:
         shown = f"{median(values) or 0.0:.3g} times the CPU version ({', '.join(cards)})"
         return Finding(subject, workload.claim, shown, "cannot tell", f"No figure is claimed; measured {shown}.")
-    setting = None if all(CLAIMED_CARD in card for card in cards) else f"on {', '.join(cards)}"
+    setting = None if all(map(is_claimed_card, cards)) else f"on {', '.join(cards)}"
     finding = time_finding(subject, workload.cpu_speedup, values, in_times, setting)
     return Finding(subject, workload.claim, finding.measured, finding.status, finding.sentence)
 
 
 def _other_setting(cell: CellSummary) -> str | None:
-    if cell.gpus and all(CLAIMED_CARD in gpu for gpu in cell.gpus):
+    if cell.gpus and all(map(is_claimed_card, cell.gpus)):
         return None
     return f"on {', '.join(cell.gpus) or 'CPU (' + (cell.hardware or 'unknown') + ')'} and not on an RTX 4060"
 
@@ -384,11 +381,3 @@ def _unmeasured(subject: str, claimed: str, why: str) -> Finding:
 def _say(status: Status, n: int, text: str) -> str:
     word = f"Cannot tell with n = {n}" if status == "cannot tell" else status.capitalize()
     return f"{word}: {text}"
-
-
-def p_text(value: float) -> str:
-    """``p = 0.031``, or ``p < 0.001``; near 0.05 with the digits that say on which side it lies."""
-    if value < 0.001:
-        return "p < 0.001"
-    close = round(value, 3) == ALPHA != value
-    return f"p = {value:.5f}" if close else f"p = {value:.3f}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.comparison import ALPHA, RELEVANT, Paired
-from orchestrator.core.findings import p_text
+from orchestrator.core.figures import p_text
 from orchestrator.core.summary import CellSummary, Summary
 from orchestrator.report import words
 from orchestrator.report.series import Difference, judged

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.findings import is_claude, p_text
+from orchestrator.core.figures import p_text
+from orchestrator.core.findings import is_claude
 from orchestrator.core.headline import Budget, Strategy, equal_budget, real_difference, strategies
 from orchestrator.core.rows import Row
 from orchestrator.core.summary import Summary

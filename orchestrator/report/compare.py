@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.core.comparison import ALPHA, Outcome, Paired, compare, correct_for_several, outcome
-from orchestrator.core.findings import p_text
+from orchestrator.core.figures import p_text
 from orchestrator.core.rows import by_cell, natural
 from orchestrator.core.summary import CellSummary
 from orchestrator.report import words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
-from orchestrator.core import percent as shares
+from orchestrator.core import figures
 from orchestrator.core.claims import ClaimedSystem, claimed_system
 from orchestrator.core.findings import is_humaneval
 from orchestrator.core.summary import CellSummary, Rate
@@ -37,7 +37,7 @@ SYNTHETIC = "SYNTHETIC: no model was called; these pass rates and dollars are a 
 
 def percent(value: float | None) -> str:
     """``84.1%``."""
-    return NA if value is None else shares.percent(value)
+    return NA if value is None else figures.percent(value)
 
 
 def points(value: float) -> str:
@@ -166,7 +166,7 @@ def notes(cells: tuple[CellSummary, ...]) -> list[str]:
         if cell.feedback == "oracle":
             found.append(f"{cell.label}: feedback from the scoring tests (oracle), an upper bound.")
         if cell.without_examples:
-            without = shares.percent(cell.without_examples, 0)
+            without = figures.percent(cell.without_examples, 0)
             found.append(
                 f"{cell.label}: {without} of problems have no public example, so feedback there "
                 "is load errors only."

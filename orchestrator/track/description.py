@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from orchestrator.core.percent import percent
+from orchestrator.core.figures import percent
 from orchestrator.core.summary import CellSummary, Rate, Summary
 
 __all__ = ["TRIAL_COLUMNS", "cell_description", "sweep_description", "trials_table"]

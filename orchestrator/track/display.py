@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.core.percent import percent
+from orchestrator.core.figures import percent
 from orchestrator.track.progress import CellProgress, Progress
 
 __all__ = ["Display"]

@@ -7,16 +7,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.claims import TABLE_1, TABLE_2, WORKLOADS, claimed_system
+from orchestrator.core.claims import TABLE_1, TABLE_2, WORKLOADS, claimed_system, is_claimed_card
 from orchestrator.core.comparison import compare
+from orchestrator.core.figures import in_seconds
 from orchestrator.core.findings import (
     Evidence,
     Finding,
     findings,
     gap_finding,
-    in_bytes,
-    in_seconds,
-    p_text,
     rate_finding,
     time_finding,
 )
@@ -139,6 +137,7 @@ def test_the_title_needs_a_local_model_beside_claude() -> None:
     (title,) = [f for name, f in found.items() if name.startswith("Title")]
     assert title.status == "supported"
     assert "generate_only · local" in title.subject
+    assert "Which card" in title.sentence
 
 
 @pytest.mark.parametrize(("model", "model_id"), [("haiku", "claude-haiku-4-5"), ("local", "qwen")])
@@ -193,6 +192,25 @@ def test_hardware_claims_need_the_articles_card() -> None:
     there = judge(trials("e", "execute_only", verdicts, gpu="NVIDIA H100", **base))
     assert there["Table 1, GPU (execute_only): execution time per problem"].status == "cannot tell"
     assert "H100" in there["Table 1, GPU (execute_only): memory"].sentence
+    few = judge(trials("e", "execute_only", verdicts[:3], gpu="NVIDIA GeForce RTX 4060", **base))
+    assert few["Table 1, GPU (execute_only): memory"].status == "cannot tell"
+    # Ten samples each of three problems say as little about other problems.
+    many = [row | {"sample": i} for i in range(10) for row in trials("e", "execute_only", verdicts[:3], **base)]
+    again = judge([row | {"gpu": "NVIDIA GeForce RTX 4060"} for row in many])
+    assert again["Table 1, GPU (execute_only): memory"].sentence.startswith("Cannot tell with n = 3")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [
+        ("NVIDIA GeForce RTX 4060", True),
+        ("NVIDIA GeForce RTX 4060 Ti", False),
+        ("NVIDIA GeForce RTX 4060 Laptop GPU", False),
+        ("NVIDIA GeForce RTX 5060 Ti", False),
+    ],
+)
+def test_the_articles_card_is_one_card(name: str, is_it: bool) -> None:
+    assert is_claimed_card(name) is is_it
 
 
 def test_workloads() -> None:
@@ -227,13 +245,3 @@ def test_the_claims_themselves() -> None:
     assert (hybrid.pass_at_1, hybrid.execute_s, hybrid.memory_bytes) == (0.91, 0.9, 3_300_000_000)
     assert [row.usd for row in TABLE_2] == [150.0, 500.0, 650.0]
     assert claimed_system("other") is None
-
-
-def test_a_p_value_near_the_limit_says_on_which_side_it_lies() -> None:
-    assert (p_text(0.0496), p_text(0.0504)) == ("p = 0.04960", "p = 0.05040")
-    assert (p_text(0.031), p_text(0.05), p_text(0.0001)) == ("p = 0.031", "p = 0.050", "p < 0.001")
-
-
-def test_units() -> None:
-    assert (in_seconds(0.7), in_seconds(0.0144)) == ("0.7 s", "14.4 ms")
-    assert (in_bytes(2.1e9), in_bytes(7e5)) == ("2.1 GB", "0.7 MB")
