@@ -22,6 +22,7 @@ __all__ = [
     "dollars",
     "interval",
     "memory",
+    "named",
     "notes",
     "percent",
     "points",
@@ -58,6 +59,11 @@ def solved(cell: CellSummary) -> str:
     if cell.pass_at_1 is None:
         return NA
     return f"{cell.passed}/{cell.graded} {percent(cell.pass_at_1.value)}"
+
+
+def named(cell: CellSummary) -> str:
+    """The cell's label, marked where its feedback came from the scoring tests."""
+    return cell.label + (" (oracle)" if cell.feedback == "oracle" else "")
 
 
 def seconds(value: float | None) -> str:
