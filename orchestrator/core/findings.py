@@ -112,7 +112,7 @@ def gap_finding(subject: str, claimed: float | None, paired: Paired) -> Finding:
         status: Status = "cannot tell"
         if significant:
             status = "supported" if paired.difference > 0 else "refuted"
-        reach = f"{paired.problems} problems show differences from {paired.detectable * 100:.0f} points up"
+        reach = f"{paired.problems} problems show differences from {paired.detectable * 100:.1f} points up"
         text = f"{points}, {test}" + ("." if significant else f"; {reach}.")
         return Finding(subject, "better", points, status, _say(status, paired.problems, text))
     if not paired.low <= claimed <= paired.high:

@@ -64,7 +64,7 @@ def difference_sentence(difference: Difference) -> str:
 
 
 def _unsure(paired: Paired) -> str:
-    reach = f"{paired.problems} problems show differences from {paired.detectable * 100:.0f} points up"
+    reach = f"{paired.problems} problems show differences from {paired.detectable * 100:.1f} points up"
     if paired.detectable <= RELEVANT:
         return f"no difference shown, and {reach}"
     return f"cannot tell with n = {paired.problems}, since {reach}"

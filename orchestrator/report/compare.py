@@ -159,7 +159,7 @@ def _judge(a: CellSummary, b: CellSummary, paired: Paired | None) -> CellPair:
             a, b, paired, "cannot tell", f"{figures}; {paired.unmatched} problems were graded in one run only."
         )
     if paired.p_adjusted >= ALPHA:
-        figures += f"; so many problems show differences from {paired.detectable * 100:.0f} points up"
+        figures += f"; so many problems show differences from {paired.detectable * 100:.1f} points up"
     return CellPair(a, b, paired, verdict, figures + ".")
 
 

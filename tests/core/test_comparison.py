@@ -160,6 +160,16 @@ def test_flips_of_one_way_only_leave_out_no_difference_when_the_test_does(gained
     assert paired.low < paired.difference < paired.high
 
 
+def test_few_problems_show_nothing_however_alike_their_shares() -> None:
+    # Five problems can't be significant; that their differences hardly spread does not make up for it.
+    a = rows({str(i): ["passed"] * 2 + ["error"] * 3 for i in range(5)})
+    b = rows({str(i): ["passed"] * (2 + i % 2) + ["error"] * (3 - i % 2) for i in range(5)})
+    paired = compare(a, b)
+    assert paired is not None
+    assert paired.detectable == 1.0
+    assert outcome(paired) == "cannot tell"
+
+
 def test_no_flip_at_all_still_leaves_doubt() -> None:
     a, b = flips(0, 0, 100)
     paired = compare(a, b)
@@ -206,6 +216,9 @@ def test_detectable_difference_falls_with_problems_and_rises_with_flips() -> Non
     assert detectable_difference(164, 0.1) < detectable_difference(164, 0.3)
     assert detectable_difference(0, 0.1) == 1.0
     assert detectable_difference(3, 0.5) == 1.0
+    # The formula alone would say 96 points, and even five flips of five are no proof.
+    assert detectable_difference(5, 0.5) == 1.0
+    assert detectable_difference(100_000, 0.0) < 0.001
 
 
 def test_a_comparison_does_not_depend_on_the_order_in_which_trials_ended() -> None:

@@ -59,9 +59,10 @@ def test_sign_flip_is_not_fooled_by_chance() -> None:
     assert wrong / 200 <= 0.09
 
 
-@pytest.mark.parametrize(("n", "discordance"), [(164, 0.1), (164, 0.3), (500, 0.2)])
+@pytest.mark.parametrize(("n", "discordance"), [(8, 0.0), (12, 0.2), (164, 0.1), (164, 0.3), (500, 0.2)])
 def test_the_detectable_difference_is_detected_about_four_times_in_five(n: int, discordance: float) -> None:
     delta = detectable_difference(n, discordance)
+    discordance = max(discordance, delta)
     gain, loss = (discordance + delta) / 2, (discordance - delta) / 2
     flips = np.random.default_rng(4).multinomial(n, [gain, loss, 1 - discordance], 3000)
     power = sum(mcnemar_exact(int(b), int(c)) < 0.05 for b, c, _ in flips) / 3000
