@@ -228,7 +228,7 @@ def gpu_table(run: Run, summary: Summary) -> Html | None:
             ]
     notes = (
         "fast_p: share of graded trials that are correct and more than p times as fast as "
-        f"{reference_name(summary)}. "
+        f"{reference_name(summary)}, without correct programs whose time could not be measured. "
         "speedup: geometric mean over correct programs; failures as 0: arithmetic mean with failed trials at 0. "
     )
     if on_card:
