@@ -214,7 +214,11 @@ def _claimed_rate(subject: str, claimed: float, cell: CellSummary) -> Finding:
     if rate is None or cell.synthetic:
         shown = "" if rate is None else f"; its synthetic figure is {percent(rate.value)}"
         return _unmeasured(subject, f"{claimed:.0%}", f"{REHEARSAL}{shown}")
-    return _about_sonnet(rate_finding(subject, claimed, rate, f"{cell.passed}/{cell.graded}"), cell)
+    counted = f"{cell.passed}/{cell.graded}"
+    if abs(rate.value - cell.passed / cell.graded) >= 0.0005:
+        # Problems with unequal numbers of graded samples.
+        counted += " passed, mean over problems"
+    return _about_sonnet(rate_finding(subject, claimed, rate, counted), cell)
 
 
 def _gaps(evidence: Evidence) -> list[Finding]:

@@ -169,6 +169,7 @@ def notes(cells: tuple[CellSummary, ...]) -> list[str]:
     for cell in cells:
         if cell.infrastructure_and_not_run:
             found.append(f"{cell.label}: {cell.infrastructure_and_not_run} of {cell.planned} planned, in no rate.")
+        found += _of_fewer(cell)
         if cell.feedback == "oracle":
             found.append(f"{cell.label}: feedback from the scoring tests (oracle), an upper bound.")
         if cell.without_examples:
@@ -183,6 +184,22 @@ def notes(cells: tuple[CellSummary, ...]) -> list[str]:
         )
     if any(cell.model is not None and cell.api_usd is None and cell.graded for cell in cells):
         found.append("n/a in dollars: a reply had no known price.")
+    return found
+
+
+def _of_fewer(cell: CellSummary) -> list[str]:
+    """Where a rate is over fewer problems than pass@1, or pass@1 is no quotient of the counts beside it."""
+    found = []
+    for name, rates in (("pass", cell.pass_at_k), ("selected", cell.selected_at_k)):
+        for k, one in rates.items():
+            if one.problems < cell.problems:
+                of = f"{one.problems} of {cell.problems} problems with {k} graded samples"
+                found.append(f"{cell.label}: {name}@{k} is over the {of}.")
+    if cell.pass_at_1 is not None and abs(cell.pass_at_1.value - cell.passed / cell.graded) >= 0.0005:
+        found.append(
+            f"{cell.label}: pass@1 is the mean over problems, which have unequal numbers of graded samples; it is "
+            f"not {cell.passed}/{cell.graded}."
+        )
     return found
 
 

@@ -88,6 +88,13 @@ def test_gap_of_a_claimed_size() -> None:
     assert gap(0, 1, 19) == "cannot tell"
 
 
+def test_a_rate_of_unequal_samples_is_not_written_as_a_quotient() -> None:
+    rows = trials("a", "generate_only", ["passed", "error"] * 10)
+    rows += [row | {"sample": 1} for row in rows if row["verdict"] == "error"]
+    finding = judge(rows)["Table 1, Claude (generate_only · sonnet): pass@1"]
+    assert finding.measured.startswith("10/30 passed, mean over problems = 50.0% (")
+
+
 def test_times_are_judged_only_in_the_same_setting() -> None:
     values = [0.7 + 0.001 * i for i in range(30)]
     assert time_finding("x", 0.7, values, in_seconds, None).status == "supported"

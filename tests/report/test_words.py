@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.core.statistics import wilson
-from orchestrator.core.summary import Rate
+from orchestrator.core.summary import Rate, summarise
 from orchestrator.report import words
 
 
@@ -55,6 +55,20 @@ def test_interval() -> None:
     assert words.interval(Rate(1e-4, *wilson(1, 10_000), problems=10_000, method="wilson")) == "0.002-0.1"
     assert words.interval(Rate(0.9999, *wilson(9999, 10_000), problems=10_000, method="wilson")) == "99.9-99.998"
     assert words.percent(0.9999) == "99.99%"
+
+
+def test_rates_over_fewer_problems_and_unequal_samples_are_told() -> None:
+    verdicts = {"a": ["passed"] * 5, "b": ["error"] * 4 + ["infrastructure"], "c": ["passed"] + ["not_run"] * 4}
+    rows = [
+        {"cell": "c", "system": "generate_only", "problem": p, "sample": i, "verdict": v}
+        for p, group in verdicts.items()
+        for i, v in enumerate(group)
+    ]
+    notes = words.notes(summarise(rows, []).cells)
+    assert "generate_only: pass@5 is over the 1 of 3 problems with 5 graded samples." in notes
+    assert any("not 6/10" in note for note in notes)
+    whole = [row | {"verdict": "passed"} for row in rows]
+    assert words.notes(summarise(whole, []).cells) == []
 
 
 def test_clean_shows_what_would_act() -> None:
