@@ -244,7 +244,7 @@ def gpu_table(run: Run, summary: Summary) -> Html | None:
 def _pay_back(run: Run, cell: CellSummary, rows: Sequence[Row]) -> str:
     hourly = hourly_rates(run.hardware.get(cell.hardware or "", {}), run.rates)
     calls = median(break_even_calls(rows, hourly.chosen))
-    return words.NA if calls is None else f"{calls:,.0f} calls"
+    return words.NA if calls is None else words.calls(calls)
 
 
 def reasons_table(run: Run) -> Html | None:

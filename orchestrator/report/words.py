@@ -13,6 +13,7 @@ from orchestrator.core.summary import CellSummary, Rate
 __all__ = [
     "NA",
     "SYNTHETIC",
+    "calls",
     "claimed_memory",
     "claimed_rate",
     "claimed_time",
@@ -131,6 +132,12 @@ def dollar_tick(value: float) -> str:
 def count(value: int | None) -> str:
     """With thousands separated."""
     return NA if value is None else f"{value:,}"
+
+
+def calls(value: float) -> str:
+    """Whole calls, of which it takes one at least: ``1 call`` for 0.3."""
+    whole = max(1, math.ceil(value))
+    return f"{whole:,} call{'s' * (whole > 1)}"
 
 
 def memory(cell: CellSummary) -> tuple[float | None, float | None]:

@@ -123,6 +123,16 @@ def test_break_even_may_never_come() -> None:
     assert break_even(CARD, RATES, lease_s_per_solved=None) == []
 
 
+def test_a_card_does_not_pay_for_itself_with_more_than_it_can_do() -> None:
+    # Ten minutes a problem leave room for 4,383 in a month; saving a tenth of a cent on each needs 10,000.
+    (_, api) = break_even(
+        CARD, RATES, lease_s_per_solved=600.0, api_usd_per_solved=0.0,
+        alternative_usd_per_solved=0.001 + 0.04 / 6,
+    )  # fmt: skip
+    assert api.solved_per_month is None
+    assert api.formula.endswith("= 10,000, and a month has hours for 4,383")
+
+
 def test_at_break_even_both_cost_the_same() -> None:
     (renting,) = break_even(CARD, RATES, lease_s_per_solved=50.0)
     n = renting.solved_per_month

@@ -71,6 +71,15 @@ def test_rates_over_fewer_problems_and_unequal_samples_are_told() -> None:
     assert words.notes(summarise(whole, []).cells) == []
 
 
+def test_what_pays_back_within_a_call_takes_a_call() -> None:
+    assert [words.calls(value) for value in (0.3, 1.0, 1.2, 5000.0)] == [
+        "1 call",
+        "1 call",
+        "2 calls",
+        "5,000 calls",
+    ]
+
+
 def test_clean_shows_what_would_act() -> None:
     assert words.clean("a\x1b[31mb\x07\x7f\r") == "a␛[31mb␇␡␍"
     assert words.clean("x\u202ey\u200bz\u2028") == "x\\u202ey\\u200bz\\u2028"
