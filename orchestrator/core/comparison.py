@@ -38,6 +38,9 @@ POWER = 0.8
 RELEVANT = 0.10
 """A difference of 10 points: a run that cannot show even this says ``cannot tell`` and not ``no difference``."""
 
+UNMATCHED = 0.05
+"""Above this share of problems that only one side has graded, what was left out could turn the verdict."""
+
 Outcome = Literal["better", "worse", "no difference shown", "cannot tell"]
 ProblemKey = tuple[str, str]
 FLIPS = 20_000
@@ -71,7 +74,12 @@ class Paired:
     detectable: float
     """The true difference that so many problems with so many flips show four times in five."""
     unmatched: int
-    """Problems that only one side has graded, or has at all."""
+    """Problems that only one side has graded."""
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether so many problems were graded on one side only that the rest says nothing of the whole."""
+        return self.unmatched > UNMATCHED * (self.problems + self.unmatched)
 
 
 def mcnemar_exact(b: int, c: int) -> float:
@@ -200,7 +208,7 @@ def compare(a: Iterable[Row], b: Iterable[Row], *, seed: int = 0) -> Paired | No
         p_adjusted=p,
         test="exact McNemar" if single else "sign flip",
         detectable=_detectable(differences, single),
-        unmatched=len(left.keys() | right.keys()) - n,
+        unmatched=len({key for key in left if left[key]} ^ {key for key in right if right[key]}),
     )
 
 
@@ -214,9 +222,10 @@ def outcome(paired: Paired | None) -> Outcome:
     """What the comparison shows of B against A.
 
     ``better`` and ``worse`` need an adjusted p below 0.05. Otherwise it is ``no difference shown`` where the
-    problems were enough to show 10 points, and ``cannot tell`` where they were not.
+    problems were enough to show 10 points, and ``cannot tell`` where they were not, or where more than one problem
+    in twenty was graded on one side only.
     """
-    if paired is None:
+    if paired is None or paired.one_sided:
         return "cannot tell"
     if paired.p_adjusted < ALPHA:
         return "better" if paired.difference > 0 else "worse"

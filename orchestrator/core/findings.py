@@ -108,6 +108,10 @@ def gap_finding(subject: str, claimed: float | None, paired: Paired) -> Finding:
     points = f"{paired.difference * 100:+.1f} points ({paired.low * 100:+.1f} to {paired.high * 100:+.1f})"
     test = f"{paired.test} {p_text(paired.p_adjusted)}, {len(paired.b_only)} gained, {len(paired.a_only)} lost"
     significant = paired.p_adjusted < ALPHA
+    if paired.one_sided:
+        text = f"{points}, {test}; but {paired.unmatched} more problems were graded for one of the two only."
+        shown = "better" if claimed is None else f"{claimed * 100:+.0f} points"
+        return Finding(subject, shown, points, "cannot tell", _say("cannot tell", paired.problems, text))
     if claimed is None:
         status: Status = "cannot tell"
         if significant:

@@ -54,7 +54,7 @@ def difference_sentence(difference: Difference) -> str:
     gained = len(paired.b_only)
     flips = f"better on {gained} problem{'s' * (gained != 1)}, worse on {len(paired.a_only)}"
     test = f"{paired.test} {p_text(paired.p_adjusted)}"
-    if paired.p_adjusted < ALPHA:
+    if paired.p_adjusted < ALPHA and not paired.one_sided:
         word = "more" if paired.difference > 0 else "less"
         real = "no model was called, so it says nothing" if synthetic else "the difference is real"
         return f"{b} solves {size} {word} than {a} ({spread}; {flips}; {test}): {real}."
@@ -64,6 +64,9 @@ def difference_sentence(difference: Difference) -> str:
 
 
 def _unsure(paired: Paired) -> str:
+    if paired.one_sided:
+        more = f"{paired.unmatched} more problems were graded for one of the two only"
+        return f"cannot tell with n = {paired.problems}, since {more}"
     reach = f"{paired.problems} problems show differences from {paired.detectable * 100:.1f} points up"
     if paired.detectable <= RELEVANT:
         return f"no difference shown, and {reach}"
@@ -92,6 +95,8 @@ def _real(best: CellSummary, differences: Sequence[Difference]) -> Answer:
     nearest = min(own, key=lambda d: abs(d.paired.difference))
     if nearest.a.synthetic or nearest.b.synthetic:
         short = "of a rehearsal only"
+    elif nearest.paired.one_sided:
+        short = f"cannot tell with n = {nearest.paired.problems}"
     elif nearest.paired.p_adjusted < ALPHA:
         short = "yes"
     elif nearest.paired.detectable <= RELEVANT:

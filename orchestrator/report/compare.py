@@ -23,9 +23,6 @@ __all__ = ["GATE", "CellPair", "Comparison", "compare_runs", "print_comparison"]
 GATE: dict[Outcome, int] = {"better": 0, "no difference shown": 0, "worse": 1, "cannot tell": 3}
 """Exit code of ``--gate``: a gate that could not tell does not open."""
 
-UNMATCHED = 0.05
-"""Above this share of problems that only one side has graded, what was left out could turn the verdict."""
-
 
 @dataclass(frozen=True, slots=True)
 class CellPair:
@@ -154,7 +151,7 @@ def _judge(a: CellSummary, b: CellSummary, paired: Paired | None) -> CellPair:
         f"{words.points(paired.difference)} points ({words.points(paired.low)} to {words.points(paired.high)}) on "
         f"{paired.problems} problems, {paired.test} {p_text(paired.p_adjusted)}"
     )
-    if paired.unmatched > UNMATCHED * (paired.problems + paired.unmatched):
+    if paired.one_sided:
         return CellPair(
             a, b, paired, "cannot tell", f"{figures}; {paired.unmatched} problems were graded in one run only."
         )

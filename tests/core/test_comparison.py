@@ -133,6 +133,22 @@ def test_what_was_not_graded_is_not_a_wrong_answer() -> None:
     assert (paired.problems, paired.unmatched, paired.difference) == (1, 2, 0.0)
 
 
+def test_what_neither_has_graded_is_nobodys_gap() -> None:
+    a, b = flips(10, 0, 30)
+    neither = rows({"x": "not_run", "y": "infrastructure"})
+    paired = compare([*a, *neither], [*b, *neither])
+    assert paired is not None
+    assert (paired.unmatched, paired.one_sided, outcome(paired)) == (0, False, "better")
+
+
+def test_too_much_that_only_one_has_graded_stops_the_verdict() -> None:
+    a, b = flips(10, 0, 30)
+    more = rows({f"x{i}": "passed" for i in range(3)})
+    paired = compare([*a, *more], b)
+    assert paired is not None
+    assert (paired.unmatched, paired.p < 0.05, outcome(paired)) == (3, True, "cannot tell")
+
+
 def test_several_samples_are_paired_by_their_share() -> None:
     a = rows({"0": ["passed", "error"], "1": ["error", "error"]})
     b = rows({"0": ["passed", "passed"], "1": ["error", "passed"]})

@@ -73,6 +73,14 @@ def test_gap_at_all() -> None:
     assert "n = 20" in gap(2, 0, 18).sentence
 
 
+def test_a_gap_is_not_judged_where_much_was_graded_for_one_only() -> None:
+    rows = trials("a", "generate_only", ["error"] * 30 + ["passed"] * 134)
+    rows += trials("b", "hybrid", ["passed"] * 120)
+    found = [f for name, f in judge(rows).items() if "beats Claude alone" in name]
+    assert [f.status for f in found] == ["cannot tell", "cannot tell"]
+    assert all("44 more problems were graded for one of the two only" in f.sentence for f in found)
+
+
 def test_gap_of_a_claimed_size() -> None:
     def gap(gained: int, lost: int, same: int) -> str:
         a = trials("a", "generate_only", ["error"] * gained + ["passed"] * (lost + same))

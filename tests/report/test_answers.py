@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.core.rows import by_cell
 from orchestrator.core.summary import summarise
 from orchestrator.report.answers import answers, difference_sentence
+from orchestrator.report.charts import difference_chart
 from orchestrator.report.charts_money import purchases
 from orchestrator.report.series import differences
 
@@ -34,6 +35,18 @@ def test_an_oracle_is_marked_wherever_it_is_named() -> None:
     assert cost.short.endswith("with hybrid · sonnet (oracle)")
     assert why.detail.startswith("hybrid · sonnet (oracle): 10 of 100")
     assert [one.label for one in purchases(summary)] == ["generate_only · sonnet", "hybrid · sonnet (oracle)"]
+
+
+def test_a_difference_is_not_called_real_where_much_was_graded_for_one_only() -> None:
+    rows = [*trials("a", "generate_only", 60, 100), *trials("b", "hybrid", 80, 80)]
+    summary = summarise(rows, [])
+    found = differences(summary, by_cell(rows))
+    assert "20 more problems were graded for one of the two only" in difference_sentence(found[0])
+    _, real, *_ = answers(summary, found)
+    assert real.short == "cannot tell with n = 80"
+    drawn = difference_chart(found, False)
+    assert drawn is not None
+    assert drawn.figure["data"][0]["marker"]["symbol"] == ["circle-open"]
 
 
 def test_what_was_not_graded_is_told_beside_the_best() -> None:
