@@ -40,7 +40,7 @@ __all__ = [
 Status = Literal["supported", "refuted", "cannot tell", "not measured"]
 
 MARGIN = 0.10
-"""A rate supports a claimed one when its whole interval lies within 10 points of it."""
+"""A rate, or a difference, supports a claimed one when its whole interval lies within 10 points of it."""
 FEWEST = 6
 """Values from which a median has a 95% interval at all (``median_interval``)."""
 FACTOR = 1.5
@@ -121,8 +121,13 @@ def gap_finding(subject: str, claimed: float | None, paired: Paired) -> Finding:
         return Finding(subject, "better", points, status, _say(status, paired.problems, text))
     if not paired.low <= claimed <= paired.high:
         status, why = "refuted", f"{claimed * 100:+.0f} points lie outside the 95% interval"
+    elif significant and paired.low >= claimed - MARGIN and paired.high <= claimed + MARGIN:
+        status, why = (
+            "supported",
+            f"the interval leaves out 0 and lies within {MARGIN * 100:.0f} points of the claim",
+        )
     elif significant:
-        status, why = "supported", f"{claimed * 100:+.0f} points lie inside an interval that leaves out 0"
+        status, why = "cannot tell", f"the interval reaches more than {MARGIN * 100:.0f} points from the claim"
     else:
         status, why = "cannot tell", "neither 0 nor the claimed difference can be excluded"
     sentence = _say(status, paired.problems, f"{points}, {test}; {why}.")
@@ -302,7 +307,7 @@ def _capabilities(evidence: Evidence) -> list[Finding]:
     found = []
     hybrids = [c for c in evidence.summary.cells if c.system == "hybrid" and c.graded]
     cells = [c for c in hybrids if not c.synthetic]
-    rows = [row for cell in cells for row in evidence.rows.get(cell.id, ())]
+    rows = [row for cell in cells for row in evidence.rows.get(cell.id, ()) if is_graded(row)]
     for claim, verdicts in CAPABILITIES:
         subject = f"The hybrid can {claim}"
         failed = [r for r in rows if r.get("first_turn_verdict") in verdicts]
@@ -321,7 +326,9 @@ def _capabilities(evidence: Evidence) -> list[Finding]:
             f"(the others: {left}). A second independent try would mend some too."
         )
         status: Status = "supported" if mended else "cannot tell"
-        found.append(Finding(subject, "yes", measured, status, _say(status, len(failed), text)))
+        finding = Finding(subject, "yes", measured, status, _say(status, len(failed), text))
+        oracle = any(row.get("feedback") == "oracle" for row in failed)
+        found.append(_marked_oracle(finding) if oracle else finding)
     return found
 
 

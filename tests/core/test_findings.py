@@ -92,6 +92,8 @@ def test_gap_of_a_claimed_size() -> None:
     assert gap(14, 1, 149) == "supported"
     assert gap(40, 0, 124) == "refuted"
     assert gap(5, 2, 60) == "cannot tell"
+    # More than nothing, but as well 22 points as 8.
+    assert gap(8, 0, 50) == "cannot tell"
     # One flip the other way among twenty problems does not rule out that twelve in a hundred go this way.
     assert gap(0, 1, 19) == "cannot tell"
 
@@ -189,6 +191,17 @@ def test_the_title_is_not_supported_by_an_oracle() -> None:
     local = trials("l", "generate_only", ["error"] * 90 + ["passed"] * 74, **own)
     (title,) = [f for name, f in judge(sonnet + oracle + local).items() if name.startswith("Title")]
     assert title.status == "refuted"
+
+
+def test_what_was_not_graded_is_not_a_failure_to_mend() -> None:
+    final = ["passed"] * 4 + ["error"] * 2 + ["infrastructure"] * 3 + ["not_run"]
+    rows = trials("b", "hybrid", final, first_turn_verdict="error")
+    debug = judge(rows)["The hybrid can debug execution errors as they happen"]
+    assert (debug.measured, "upper bound" in debug.sentence) == ("4 of 6 mended", False)
+    debug = judge([row | {"feedback": "oracle"} for row in rows])[
+        "The hybrid can debug execution errors as they happen"
+    ]
+    assert "upper bound" in debug.sentence
 
 
 def test_oracle_feedback_is_called_an_upper_bound() -> None:
