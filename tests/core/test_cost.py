@@ -190,6 +190,14 @@ def test_table_2_is_computed_with_its_formula() -> None:
     assert table["RTX 4060 only", "cost"].computed == "n/a"
 
 
+def test_table_2_does_not_count_several_samples_as_so_many_problems() -> None:
+    timed = rows("b", 4, 0, model="sonnet", started_at=0.0, ended_at=10.0)
+    found = [*timed, *({**row, "sample": 1} for row in timed)]
+    evidence = Evidence(summarise(found, []), {"b": found}, {}, {"card": CARD}, RATES)
+    (scalability,) = [row for row in benefit_table(evidence) if row.quantity == "scalability"]
+    assert scalability.computed == "2,880 tries at a problem an hour"
+
+
 def test_table_2_has_no_throughput_of_trials_that_the_journal_answered() -> None:
     timed = rows("b", 4, 0, model="sonnet", started_at=0.0, ended_at=10.0)
     found = [*timed, {**timed[0], "problem": "p9", "started_at": None, "ended_at": None}]
