@@ -127,7 +127,9 @@ def _throughput(cell: CellSummary, evidence: Evidence) -> tuple[str, str]:
     if not cell.wall_s:
         return "n/a", "the cell's elapsed time is unknown"
     hourly = cell.graded / cell.wall_s * 3600
-    return f"{hourly:,.0f} problems an hour", (
+    # Several samples of a problem are as many tries.
+    what = "problems" if cell.graded == cell.problems else "tries at a problem"
+    return f"{hourly:,.0f} {what} an hour", (
         f"{cell.graded} graded / {cell.wall_s:,.1f} s elapsed x 3600, at this run's own concurrency; "
         "the article gives a word and no figure"
     )

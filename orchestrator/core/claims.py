@@ -6,12 +6,12 @@ gives neither code, nor sample sizes, nor error bars.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
     "CAPABILITIES",
-    "CLAIMED_CARD",
     "TABLE_1",
     "TABLE_2",
     "WORKLOADS",
@@ -19,11 +19,12 @@ __all__ = [
     "ClaimedSystem",
     "Workload",
     "claimed_system",
+    "is_claimed_card",
 ]
 
 GB: Final = 10**9
-CLAIMED_CARD: Final = "4060"
-"""The article's card, as it appears in the driver's name for it (RTX 4060)."""
+CLAIMED_CARD: Final = re.compile(r"\b4060\b(?! *(Ti|Laptop))", re.IGNORECASE)
+"""The article's card in the driver's name for one: RTX 4060. The Ti and the one in laptops are other cards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +141,8 @@ CAPABILITIES: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 def claimed_system(system: str) -> ClaimedSystem | None:
     """The article's row for a system here, if it has one."""
     return next((row for row in TABLE_1 if row.system == system), None)
+
+
+def is_claimed_card(name: str) -> bool:
+    """Whether the driver's name for a card is that of the article's."""
+    return CLAIMED_CARD.search(name) is not None

@@ -78,7 +78,10 @@ class CellCost:
 
 @dataclass(frozen=True, slots=True)
 class BreakEven:
-    """From how many solved problems a month an owned card is the cheaper one. None: at no number of problems."""
+    """From how many solved problems a month an owned card is the cheaper one.
+
+    None: at no number of problems, or at none that one card can do in a month.
+    """
 
     against: str
     solved_per_month: float | None
@@ -181,7 +184,7 @@ def break_even(
             f"${fixed:.2f}/month owned / ((${hourly.rented:.4f} rent - ${hourly.energy:.4f} energy) an hour x "
             f"{lease_s_per_solved:.3f} s / 3600)"
         )
-        found.append(BreakEven("renting", fixed / saved if saved > 0 else None, formula))
+        found.append(_reached("renting", fixed, saved, hours, formula))
     if alternative_usd_per_solved is not None and api_usd_per_solved is not None:
         energy = hourly.energy * hours
         saved = alternative_usd_per_solved - api_usd_per_solved - energy
@@ -189,8 +192,18 @@ def break_even(
             f"${fixed:.2f}/month owned / (${alternative_usd_per_solved:.5f} API only - ${api_usd_per_solved:.5f} "
             f"API beside the card - ${energy:.7f} energy)"
         )
-        found.append(BreakEven("API only", fixed / saved if saved > 0 else None, formula))
+        found.append(_reached("API only", fixed, saved, hours, formula))
     return found
+
+
+def _reached(against: str, fixed: float, saved: float, hours: float, formula: str) -> BreakEven:
+    """Where ``saved`` a solved problem makes up for ``fixed`` a month, if a card can do so many in a month."""
+    if saved <= 0:
+        return BreakEven(against, None, formula)
+    needed, most = fixed / saved, HOURS_PER_YEAR / 12 / hours if hours > 0 else math.inf
+    if needed > most:
+        return BreakEven(against, None, f"{formula} = {needed:,.0f}, and a month has hours for {most:,.0f}")
+    return BreakEven(against, needed, formula)
 
 
 def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -24,7 +24,10 @@ class GpuSummary:
     """False where the programs ran in host memory on CPUs: then the reference did too, and nothing is a card's."""
     correct: Rate
     fast_p: dict[str, Rate]
-    """``p`` to the share of graded trials that are correct and more than ``p`` times as fast as the reference."""
+    """``p`` to the share of graded trials that are correct and more than ``p`` times as fast as the reference.
+
+    Correct programs without a measured time are left out; empty where no correct program has one.
+    """
     speedup: float | None
     """Geometric mean against the reference in the same place, correct programs with a measured time only."""
     speedup_measured: int
@@ -58,15 +61,12 @@ def summarise_gpu(groups: Mapping[str, Sequence[Row]], graded: Sequence[Row], se
     correct = rate_over_problems([[is_passed(r) for r in group] for group in groups.values()], seed)
     if correct is None:
         return None
+    speedups = values_of(right, "speedup")
     fast = {}
-    for p in FAST_P:
-        rate = rate_over_problems(
-            [[is_passed(r) and (number(r.get("speedup")) or 0.0) > p for r in group] for group in groups.values()],
-            seed,
-        )
+    for p in FAST_P if speedups or not right else ():
+        rate = rate_over_problems([_faster(group, p) for group in groups.values()], seed)
         if rate is not None:
             fast[f"{p:g}"] = rate
-    speedups = values_of(right, "speedup")
     energies = values_of(graded, "joules")
     return GpuSummary(
         on_card=any(card_of(row) for row in graded),
@@ -87,6 +87,12 @@ def summarise_gpu(groups: Mapping[str, Sequence[Row]], graded: Sequence[Row], se
         compile_s_median=median(values_of(graded, "compile_s")),
         comparisons=dict(Counter(str(row["comparison"]) for row in right if row.get("comparison"))),
     )
+
+
+def _faster(group: Sequence[Row], p: float) -> list[bool]:
+    # As in the mean with failures at zero: what was right and not timed is neither fast nor slow.
+    speeds = [number(row.get("speedup")) if is_passed(row) else 0.0 for row in group]
+    return [speed > p for speed in speeds if speed is not None]
 
 
 def _failures_zero(graded: Sequence[Row], column: str) -> float | None:

@@ -8,8 +8,9 @@ how many problems it had solved when so many dollars were gone. Strategies are c
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.core.comparison import ALPHA, holm, sign_flip
 from orchestrator.core.findings import is_claude
@@ -17,6 +18,7 @@ from orchestrator.core.rates import selected_value
 from orchestrator.core.rows import Row, by_problem, is_graded, is_passed, natural, number
 from orchestrator.core.statistics import pass_at_k
 from orchestrator.core.summary import CellSummary, Summary
+from orchestrator.core.verdicts import Verdict
 
 __all__ = ["Budget", "Strategy", "equal_budget", "real_difference", "strategies"]
 
@@ -34,6 +36,8 @@ class Strategy:
     """It looks at the scoring tests, so it is an upper bound that nobody can buy."""
     bought: Mapping[str, tuple[float, float]]
     """Problem to (dollars, chance that the answer handed in passes), in the suite's order."""
+    lost: int = 0
+    """Problems of the suite that are in no strategy, since our own failures left one of them without a grade."""
 
     @property
     def label(self) -> str:
@@ -107,7 +111,7 @@ def strategies(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Stra
         if k > 1:
             picked = _bought(groups, k, lambda group, k=k: pass_at_k(len(group), sum(map(is_passed, group)), k))  # type: ignore[misc]
             found.append(Strategy(cell, ORACLE.format(k=k), True, picked))
-    return [one for one in found if one.bought]
+    return [one for one in _without_lost(found, rows) if one.bought]
 
 
 def equal_budget(found: Sequence[Strategy]) -> Budget | None:
@@ -135,6 +139,29 @@ def real_difference(a: Strategy, b: Strategy, budget: float, compared: int = 1) 
     p = sign_flip([right.get(key, 0.0) - left.get(key, 0.0) for key in {**left, **right}])
     adjusted = holm([p] + [1.0] * (compared - 1))[0]
     return adjusted, adjusted < ALPHA
+
+
+def _without_lost(found: Sequence[Strategy], rows: Mapping[str, Sequence[Row]]) -> list[Strategy]:
+    """The strategies without the problems that ``infrastructure`` took from any of those on the same suite.
+
+    A problem that one of them lacks would otherwise count as one that it did not solve.
+    """
+    lost: defaultdict[str, set[str]] = defaultdict(set)
+    for one in found:
+        ours = (row for row in rows.get(one.cell.id, ()) if row.get("verdict") == Verdict.INFRASTRUCTURE)
+        lost[_suite(one)] |= {str(row.get("problem")) for row in ours} - one.bought.keys()
+    return [
+        replace(
+            one,
+            bought={name: what for name, what in one.bought.items() if name not in lost[_suite(one)]},
+            lost=len(lost[_suite(one)]),
+        )
+        for one in found
+    ]
+
+
+def _suite(one: Strategy) -> str:
+    return one.cell.suite_digest or one.cell.suite
 
 
 def _bought(

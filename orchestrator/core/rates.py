@@ -1,7 +1,8 @@
 """Rates over problems with their intervals: of one sample, of several, and over the turns of a repair.
 
 A problem's value is the share of its graded samples that passed (or its pass@k), and the rate is the mean over
-problems. With one sample a problem the interval is Wilson's, otherwise a bootstrap over problems.
+problems. With one sample a problem, and with few problems, the interval is Wilson's, otherwise a bootstrap over
+problems.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.rows import Row, by_problem, is_passed
-from orchestrator.core.statistics import bootstrap_mean, pass_at_k, selected_at_k, wilson
+from orchestrator.core.statistics import bootstrap_mean, pass_at_k, resampled, selected_at_k, wilson
 from orchestrator.core.verdicts import GRADED, Verdict
 
 __all__ = [
@@ -67,9 +68,10 @@ def rate_over_problems(groups: Iterable[Sequence[bool]], seed: int = 0) -> Rate 
 
 
 def mean_rate(values: Sequence[float], seed: int) -> Rate:
-    """Mean of one value in 0..1 a problem, with a bootstrap over problems."""
+    """Mean of one value in 0..1 a problem, with a bootstrap over problems where there are enough of them."""
     value = math.fsum(values) / len(values)
-    return Rate(value, *bootstrap_mean(values, seed=seed), problems=len(values), method="bootstrap")
+    method = "bootstrap" if resampled(values) else "wilson"
+    return Rate(value, *bootstrap_mean(values, seed=seed), problems=len(values), method=method)
 
 
 def passed_at_ks(groups: Mapping[str, Sequence[Row]], samples: int, seed: int) -> dict[int, Rate]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.comparison import ALPHA, RELEVANT, Paired
-from orchestrator.core.findings import p_text
+from orchestrator.core.figures import p_text
 from orchestrator.core.summary import CellSummary, Summary
 from orchestrator.report import words
 from orchestrator.report.series import Difference, judged
@@ -47,14 +47,14 @@ def answers(summary: Summary, differences: Sequence[Difference]) -> list[Answer]
 def difference_sentence(difference: Difference) -> str:
     """One comparison in plain words, with the uncertainty."""
     paired = difference.paired
-    a, b = difference.a.label, difference.b.label
+    a, b = words.named(difference.a), words.named(difference.b)
     synthetic = difference.a.synthetic or difference.b.synthetic
     size = f"{abs(paired.difference) * 100:.1f} points"
     spread = f"95% interval {words.points(paired.low)} to {words.points(paired.high)}"
     gained = len(paired.b_only)
     flips = f"better on {gained} problem{'s' * (gained != 1)}, worse on {len(paired.a_only)}"
     test = f"{paired.test} {p_text(paired.p_adjusted)}"
-    if paired.p_adjusted < ALPHA:
+    if paired.p_adjusted < ALPHA and not paired.one_sided:
         word = "more" if paired.difference > 0 else "less"
         real = "no model was called, so it says nothing" if synthetic else "the difference is real"
         return f"{b} solves {size} {word} than {a} ({spread}; {flips}; {test}): {real}."
@@ -64,7 +64,10 @@ def difference_sentence(difference: Difference) -> str:
 
 
 def _unsure(paired: Paired) -> str:
-    reach = f"{paired.problems} problems show differences from {paired.detectable * 100:.0f} points up"
+    if paired.one_sided:
+        more = f"{paired.unmatched} more problems were graded for one of the two only"
+        return f"cannot tell with n = {paired.problems}, since {more}"
+    reach = f"{paired.problems} problems show differences from {paired.detectable * 100:.1f} points up"
     if paired.detectable <= RELEVANT:
         return f"no difference shown, and {reach}"
     return f"cannot tell with n = {paired.problems}, since {reach}"
@@ -72,11 +75,15 @@ def _unsure(paired: Paired) -> str:
 
 def _most(best: CellSummary, cells: Sequence[CellSummary]) -> Answer:
     level = [c for c in cells if c.passed == best.passed and c.graded == best.graded]
-    others = [f"{c.label} {words.solved(c)}" for c in cells if c not in level]
+    others = [f"{words.named(c)} {words.solved(c)}" for c in cells if c not in level]
     detail = f"{words.solved(best)} solved, 95% interval {words.interval(best.pass_at_1)}%."
+    if best.feedback == "oracle":
+        detail += " Its feedback came from the scoring tests (oracle), so this is an upper bound."
+    if best.infrastructure_and_not_run:
+        detail += f" Of {best.planned} planned, {best.infrastructure_and_not_run} are in no rate."
     if others:
         detail += f" Then {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}."
-    return Answer(MOST, ", ".join(c.label for c in level), detail)
+    return Answer(MOST, ", ".join(words.named(c) for c in level), detail)
 
 
 def _real(best: CellSummary, differences: Sequence[Difference]) -> Answer:
@@ -88,6 +95,8 @@ def _real(best: CellSummary, differences: Sequence[Difference]) -> Answer:
     nearest = min(own, key=lambda d: abs(d.paired.difference))
     if nearest.a.synthetic or nearest.b.synthetic:
         short = "of a rehearsal only"
+    elif nearest.paired.one_sided:
+        short = f"cannot tell with n = {nearest.paired.problems}"
     elif nearest.paired.p_adjusted < ALPHA:
         short = "yes"
     elif nearest.paired.detectable <= RELEVANT:
@@ -99,13 +108,13 @@ def _real(best: CellSummary, differences: Sequence[Difference]) -> Answer:
 
 def _cost(best: CellSummary, cells: Sequence[CellSummary]) -> Answer:
     question = "What did a solved problem cost?"
-    listed = [f"{words.dollars(c.usd_per_solved)} with {c.label}" for c in cells if c.id != best.id][:3]
+    listed = [f"{words.dollars(c.usd_per_solved)} with {words.named(c)}" for c in cells if c.id != best.id][:3]
     detail = "API dollars over problems solved, so that failures are charged."
     if listed:
         detail = f"{', '.join(listed)}. {detail}"
     if best.model is None:
         return Answer(question, "no model was called", "Only reference programs were run.")
-    return Answer(question, f"{words.dollars(best.usd_per_solved)} with {best.label}", detail)
+    return Answer(question, f"{words.dollars(best.usd_per_solved)} with {words.named(best)}", detail)
 
 
 def _why(best: CellSummary) -> Answer:
@@ -114,5 +123,6 @@ def _why(best: CellSummary) -> Answer:
         ((n, v) for v, n in best.verdicts.items() if v not in ("passed", "infrastructure", "not_run")), reverse=True
     )
     listed = ", ".join(f"{n} {verdict}" for n, verdict in kinds) or "none failed"
-    detail = f"{best.label}: {failed} of {best.graded} did not pass. Type a problem's id to read what happened."
+    detail = f"{words.named(best)}: {failed} of {best.graded} did not pass."
+    detail += " Type a problem's id to read what happened."
     return Answer("Why did a problem fail?", listed, detail)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.core.claims import claimed_system
-from orchestrator.core.comparison import ALPHA
+from orchestrator.core.comparison import outcome
 from orchestrator.core.findings import is_humaneval
 from orchestrator.core.rows import Row
 from orchestrator.core.summary import CellSummary, Summary
@@ -128,7 +128,7 @@ def difference_chart(differences: Sequence[Difference], synthetic: bool) -> Char
                 "size": 12,
                 "color": COLOURS[2],
                 "line": {"width": 2},
-                "symbol": ["circle" if d.paired.p_adjusted < ALPHA else "circle-open" for d in shown],
+                "symbol": ["circle" if outcome(d.paired) in ("better", "worse") else "circle-open" for d in shown],
             },
             "hovertemplate": "%{x:+.1f} points<extra></extra>",
         }

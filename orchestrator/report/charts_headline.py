@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.core.findings import is_claude, p_text
+from orchestrator.core.figures import p_text
+from orchestrator.core.findings import is_claude
 from orchestrator.core.headline import Budget, Strategy, equal_budget, real_difference, strategies
 from orchestrator.core.rows import Row
 from orchestrator.core.summary import Summary
@@ -118,6 +119,8 @@ def headline_chart(headline: Headline, number: int = 1) -> Chart:
         else f"Up to {words.dollars(budget.usd)} each: {budget.why}."
     )
     left = f" Not drawn for want of a price: {', '.join(headline.left_out)}." if headline.left_out else ""
+    if lost := headline.found[0].lost:
+        left += f" {lost} problem{'s' * (lost != 1)} left out for all, since our own failures took it from one."
     return chart(
         "headline" if number == 1 else f"headline-{number}",
         f"Solved problems against dollars ({headline.suite})",

@@ -45,9 +45,9 @@ def purchases(summary: Summary, executed: Mapping[str, float] | None = None) -> 
             continue
         usd += (executed or {}).get(cell.id, 0.0)
         colour = COLOURS[i % len(COLOURS)]
-        found.append(Purchase(cell.label, usd, cell.pass_at_1, colour))
+        found.append(Purchase(words.named(cell), usd, cell.pass_at_1, colour))
         for k, rate in cell.selected_at_k.items():
-            found.append(Purchase(f"{cell.label} · best of {k}", k * usd, rate, colour, chosen=True))
+            found.append(Purchase(f"{words.named(cell)} · best of {k}", k * usd, rate, colour, chosen=True))
     return found
 
 
@@ -117,7 +117,8 @@ def pareto_chart(summary: Summary, executed: Mapping[str, float] | None = None) 
     rest = [cell for cell in judged(summary) if not cell.usd_per_problem]
     squares = " Squares: the best of k samples, chosen by public tests." if any(s.chosen for s in found) else ""
     without = "".join(
-        f" {cell.label}: {'n/a' if cell.usd_per_problem is None else '$0'}, {words.solved(cell)}." for cell in rest
+        f" {words.named(cell)}: {'n/a' if cell.usd_per_problem is None else '$0'}, {words.solved(cell)}."
+        for cell in rest
     )
     return chart(
         "pareto",
@@ -150,12 +151,16 @@ def month_chart(summary: Summary, run: Run) -> Chart | None:
             continue
         card = run.hardware.get(cell.hardware or "", {})
         hourly = hourly_rates(card, run.rates)
-        hours = (cell.lease_s or 0.0) / cell.passed / 3600
+        if cell.lease_s is None:
+            # Seconds that were not recorded are not free.
+            continue
+        hours = cell.lease_s / cell.passed / 3600
         fixed = monthly_fixed(card, run.rates)
+        name = f"{words.named(cell)}: {card.get('name')}"
         if fixed is not None and hourly.energy is not None:
-            lines.append((f"{cell.label}: {card['name']} owned", fixed, api + hours * hourly.energy, "solid"))
+            lines.append((f"{name} owned", fixed, api + hours * hourly.energy, "solid"))
         if hourly.rented is not None:
-            lines.append((f"{cell.label}: {card['name']} rented", 0.0, api + hours * hourly.rented, "dash"))
+            lines.append((f"{name} rented", 0.0, api + hours * hourly.rented, "dash"))
     drawn = [line for line in lines if line[1] or line[2]]
     if not drawn:
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.core.comparison import ALPHA, Outcome, Paired, compare, correct_for_several, outcome
-from orchestrator.core.findings import p_text
+from orchestrator.core.figures import p_text
 from orchestrator.core.rows import by_cell, natural
 from orchestrator.core.summary import CellSummary
 from orchestrator.report import words
@@ -22,9 +22,6 @@ __all__ = ["GATE", "CellPair", "Comparison", "compare_runs", "print_comparison"]
 
 GATE: dict[Outcome, int] = {"better": 0, "no difference shown": 0, "worse": 1, "cannot tell": 3}
 """Exit code of ``--gate``: a gate that could not tell does not open."""
-
-UNMATCHED = 0.05
-"""Above this share of problems that only one side has graded, what was left out could turn the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +38,15 @@ class CellPair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All pairs, and what they come to: one worse cell makes B worse."""
+    """All pairs, and what they come to: one worse cell makes B worse, and it is better where no cell is unclear."""
 
     a: str
     b: str
     pairs: tuple[CellPair, ...]
     verdict: Outcome
     synthetic: bool
+    left_out: tuple[str, ...] = ()
+    """Cells of A that have no counterpart in B and are in no verdict."""
 
 
 def compare_runs(a: Run, b: Run, cells: tuple[str, str] | None = None) -> Comparison:
@@ -77,9 +76,17 @@ def compare_runs(a: Run, b: Run, cells: tuple[str, str] | None = None) -> Compar
         _judge(x, y, None if p is None else next(corrected)) for (x, y), p in zip(matched, raw, strict=True)
     )
     verdicts = [pair.verdict for pair in pairs]
-    order: tuple[Outcome, ...] = ("worse", "better", "cannot tell")
+    # What gained in one cell is no answer for a cell that may have lost.
+    order: tuple[Outcome, ...] = ("worse", "cannot tell", "better")
     verdict: Outcome = next((v for v in order if v in verdicts), "no difference shown")
-    return Comparison(a.name, b.name, pairs, verdict, left.synthetic or right.synthetic)
+    return Comparison(
+        a.name,
+        b.name,
+        pairs,
+        verdict,
+        left.synthetic or right.synthetic,
+        () if cells else tuple(c.id for c in _judged(left.cells) if all(c.id != x.id for x, _ in matched)),
+    )
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -91,6 +98,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     console.print(Text(f"{words.clean(comparison.b)} against {words.clean(comparison.a)} (the baseline)"))
     if comparison.synthetic:
         console.print(Text(words.SYNTHETIC, style="yellow"))
+    if comparison.left_out:
+        console.print(Text(f"Not compared, without a counterpart: {words.clean(', '.join(comparison.left_out))}"))
     for pair in comparison.pairs:
         console.print()
         _print_pair(console, pair)
@@ -134,17 +143,20 @@ def _judge(a: CellSummary, b: CellSummary, paired: Paired | None) -> CellPair:
         return CellPair(a, b, None, "cannot tell", why)
     if a.synthetic != b.synthetic:
         return CellPair(a, b, paired, "cannot tell", "One of the two called no model (synthetic).")
+    if (a.feedback == "oracle") != (b.feedback == "oracle"):
+        why = "One of the two had feedback from the scoring tests (oracle), which makes it an upper bound."
+        return CellPair(a, b, paired, "cannot tell", why)
     verdict = outcome(paired)
     figures = (
         f"{words.points(paired.difference)} points ({words.points(paired.low)} to {words.points(paired.high)}) on "
         f"{paired.problems} problems, {paired.test} {p_text(paired.p_adjusted)}"
     )
-    if paired.unmatched > UNMATCHED * (paired.problems + paired.unmatched):
+    if paired.one_sided:
         return CellPair(
             a, b, paired, "cannot tell", f"{figures}; {paired.unmatched} problems were graded in one run only."
         )
     if paired.p_adjusted >= ALPHA:
-        figures += f"; so many problems show differences from {paired.detectable * 100:.0f} points up"
+        figures += f"; so many problems show differences from {paired.detectable * 100:.1f} points up"
     return CellPair(a, b, paired, verdict, figures + ".")
 
 
@@ -156,6 +168,10 @@ def _matched(left: Sequence[CellSummary], right: Sequence[CellSummary]) -> list[
         left, right = asking
     counterpart = {_key(cell): cell for cell in right}
     return [(cell, counterpart[_key(cell)]) for cell in left if _key(cell) in counterpart]
+
+
+def _judged(cells: Sequence[CellSummary]) -> Sequence[CellSummary]:
+    return [c for c in cells if c.model is not None] or cells
 
 
 def _named(

@@ -21,10 +21,11 @@ from orchestrator.core.tables import RESULTS, STEPS
 from orchestrator.report.errors import ReportError
 from orchestrator.track.tables import file_exists, open_filesystem
 
-__all__ = ["Run", "combine", "load_run"]
+__all__ = ["Run", "combine", "load_run", "other_prices"]
 
 TEXTS = frozenset({"program", "reply", "messages", "feedback"})
 BATCH = 2048
+PRICES = ("purchase_usd", "resale_usd", "rent_usd_per_hour", "power_w")
 
 
 @dataclass(frozen=True)
@@ -172,10 +173,23 @@ def combine(runs: Sequence[Run]) -> Run:
         for cell in run.cells
     ]
     first = runs[0].plan
-    hardware = {name: card for run in runs for name, card in run.hardware.items()}
+    # The first run's, like its rates; ``other_prices`` says which runs had others.
+    hardware = {name: card for run in reversed(runs) for name, card in run.hardware.items()}
     prices = {json.dumps(p, sort_keys=True): p for run in runs for p in run.plan.get("prices") or []}
     plan = {**first, "cells": cells, "hardware": list(hardware.values()), "prices": list(prices.values())}
     return Run(" + ".join(names), runs[0].path, plan, rows, tuple(runs))
+
+
+def other_prices(run: Run) -> list[str]:
+    """Names of the combined runs whose rates or hardware prices are not those that are computed with."""
+    return [
+        part.name
+        for part in run.parts
+        if part.rates != run.rates
+        or any(
+            card.get(key) != run.hardware[name].get(key) for name, card in part.hardware.items() for key in PRICES
+        )
+    ]
 
 
 def _filesystem(place: str) -> tuple[Any, str]:

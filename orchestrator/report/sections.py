@@ -15,7 +15,7 @@ from orchestrator.report import words
 from orchestrator.report.answers import Answer, difference_sentence
 from orchestrator.report.charts_speed import reference_name
 from orchestrator.report.failures import top_reasons
-from orchestrator.report.load import Run
+from orchestrator.report.load import Run, other_prices
 from orchestrator.report.markup import Html, join, table, tag
 from orchestrator.report.series import Difference
 
@@ -183,6 +183,11 @@ def cost_section(run: Run, summary: Summary) -> Html:
     ]
     headings = ["system", "execution", "of it energy", "total", "per problem", "per solved problem", "formula"]
     parts += [tag("h3", "API and execution together"), table(headings, whole, numbers=range(1, 6))]
+    if others := other_prices(run):
+        said = (
+            f"Execution is priced for all with the rates and hardware of {run.parts[0].name}; others were set in "
+        )
+        parts.append(tag("p", f"{said}{', '.join(others)}.", class_="notes"))
     parts.append(_break_even(run, summary) or tag("p", NO_BREAK_EVEN, class_="notes"))
     parts.append(tag("h3", "Assumptions"))
     prices = run.plan.get("prices") or []
@@ -228,7 +233,7 @@ def gpu_table(run: Run, summary: Summary) -> Html | None:
             ]
     notes = (
         "fast_p: share of graded trials that are correct and more than p times as fast as "
-        f"{reference_name(summary)}. "
+        f"{reference_name(summary)}, without correct programs whose time could not be measured. "
         "speedup: geometric mean over correct programs; failures as 0: arithmetic mean with failed trials at 0. "
     )
     if on_card:
@@ -244,7 +249,7 @@ def gpu_table(run: Run, summary: Summary) -> Html | None:
 def _pay_back(run: Run, cell: CellSummary, rows: Sequence[Row]) -> str:
     hourly = hourly_rates(run.hardware.get(cell.hardware or "", {}), run.rates)
     calls = median(break_even_calls(rows, hourly.chosen))
-    return words.NA if calls is None else f"{calls:,.0f} calls"
+    return words.NA if calls is None else words.calls(calls)
 
 
 def reasons_table(run: Run) -> Html | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 
+from orchestrator.core import figures
 from orchestrator.core.claims import ClaimedSystem, claimed_system
 from orchestrator.core.findings import is_humaneval
 from orchestrator.core.summary import CellSummary, Rate
@@ -12,6 +13,7 @@ from orchestrator.core.summary import CellSummary, Rate
 __all__ = [
     "NA",
     "SYNTHETIC",
+    "calls",
     "claimed_memory",
     "claimed_rate",
     "claimed_time",
@@ -21,6 +23,7 @@ __all__ = [
     "dollars",
     "interval",
     "memory",
+    "named",
     "notes",
     "percent",
     "points",
@@ -36,7 +39,7 @@ SYNTHETIC = "SYNTHETIC: no model was called; these pass rates and dollars are a 
 
 def percent(value: float | None) -> str:
     """``84.1%``."""
-    return NA if value is None else f"{value:.1%}"
+    return NA if value is None else figures.percent(value)
 
 
 def points(value: float) -> str:
@@ -48,8 +51,8 @@ def interval(rate: Rate | None) -> str:
     """``77.8-88.9``, in percent."""
     if rate is None:
         return NA
-    high = "100" if rate.high == 1 else f"{rate.high * 100:.1f}"
-    return f"{rate.low * 100:.1f}-{high}"
+    high = "100" if rate.high == 1 else percent(rate.high).rstrip("%")
+    return f"{percent(rate.low).rstrip('%')}-{high}"
 
 
 def solved(cell: CellSummary) -> str:
@@ -57,6 +60,11 @@ def solved(cell: CellSummary) -> str:
     if cell.pass_at_1 is None:
         return NA
     return f"{cell.passed}/{cell.graded} {percent(cell.pass_at_1.value)}"
+
+
+def named(cell: CellSummary) -> str:
+    """The cell's label, marked where its feedback came from the scoring tests."""
+    return cell.label + (" (oracle)" if cell.feedback == "oracle" else "")
 
 
 def seconds(value: float | None) -> str:
@@ -126,6 +134,12 @@ def count(value: int | None) -> str:
     return NA if value is None else f"{value:,}"
 
 
+def calls(value: float) -> str:
+    """Whole calls, of which it takes one at least: ``1 call`` for 0.3."""
+    whole = max(1, math.ceil(value))
+    return f"{whole:,} call{'s' * (whole > 1)}"
+
+
 def memory(cell: CellSummary) -> tuple[float | None, float | None]:
     """Median and largest peak memory of the cell's trials: on the card where that was measured."""
     if cell.gpu is not None and cell.gpu.peak_memory_bytes is not None:
@@ -162,11 +176,13 @@ def notes(cells: tuple[CellSummary, ...]) -> list[str]:
     for cell in cells:
         if cell.infrastructure_and_not_run:
             found.append(f"{cell.label}: {cell.infrastructure_and_not_run} of {cell.planned} planned, in no rate.")
+        found += _of_fewer(cell)
         if cell.feedback == "oracle":
             found.append(f"{cell.label}: feedback from the scoring tests (oracle), an upper bound.")
         if cell.without_examples:
+            without = figures.percent(cell.without_examples, 0)
             found.append(
-                f"{cell.label}: {cell.without_examples:.0%} of problems have no public example, so feedback there "
+                f"{cell.label}: {without} of problems have no public example, so feedback there "
                 "is load errors only."
             )
     if any(cell.shared for cell in cells):
@@ -175,6 +191,22 @@ def notes(cells: tuple[CellSummary, ...]) -> list[str]:
         )
     if any(cell.model is not None and cell.api_usd is None and cell.graded for cell in cells):
         found.append("n/a in dollars: a reply had no known price.")
+    return found
+
+
+def _of_fewer(cell: CellSummary) -> list[str]:
+    """Where a rate is over fewer problems than pass@1, or pass@1 is no quotient of the counts beside it."""
+    found = []
+    for name, rates in (("pass", cell.pass_at_k), ("selected", cell.selected_at_k)):
+        for k, one in rates.items():
+            if one.problems < cell.problems:
+                of = f"{one.problems} of {cell.problems} problems with {k} graded samples"
+                found.append(f"{cell.label}: {name}@{k} is over the {of}.")
+    if cell.pass_at_1 is not None and abs(cell.pass_at_1.value - cell.passed / cell.graded) >= 0.0005:
+        found.append(
+            f"{cell.label}: pass@1 is the mean over problems, which have unequal numbers of graded samples; it is "
+            f"not {cell.passed}/{cell.graded}."
+        )
     return found
 
 

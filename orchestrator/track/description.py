@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from orchestrator.core.figures import percent
 from orchestrator.core.summary import CellSummary, Rate, Summary
 
 __all__ = ["TRIAL_COLUMNS", "cell_description", "sweep_description", "trials_table"]
@@ -97,8 +98,8 @@ def _row(cell: CellSummary) -> list[str]:
 
 
 def _rate(rate: Rate | None) -> str:
-    return "-" if rate is None else f"{rate.value:.1%}"
+    return "-" if rate is None else percent(rate.value)
 
 
 def _interval(rate: Rate | None) -> str:
-    return "-" if rate is None else f"{rate.low:.1%} to {rate.high:.1%}"
+    return "-" if rate is None else f"{percent(rate.low)} to {percent(rate.high)}"

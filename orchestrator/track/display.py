@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.core.figures import percent
 from orchestrator.track.progress import CellProgress, Progress
 
 __all__ = ["Display"]
@@ -84,8 +85,8 @@ class Display:
         if said and not progress.done:
             return f"[{duration(progress.elapsed_s)}] {said}"
         cells = ", ".join(
-            f"{cell.id} {cell.done}/{cell.planned}" + (f" {cell.pass_rate:.0%}" if cell.graded else "")
-            for cell in progress.cells
+            f"{cell.id} {cell.done}/{cell.planned}" + ("" if rate is None else f" {percent(rate, 0)}")
+            for cell, rate in ((cell, cell.pass_rate) for cell in progress.cells)
         )
         settled, promised = progress.money()
         left = progress.remaining_s
@@ -116,7 +117,7 @@ class Display:
         row = [
             cell.id + (" (synthetic)" if cell.synthetic else ""),
             f"{cell.done}/{cell.planned}{trouble}",
-            "-" if rate is None else f"{rate:.1%}",
+            "-" if rate is None else percent(rate),
         ]
         if wide:
             row += [

@@ -133,6 +133,22 @@ def test_what_was_not_graded_is_not_a_wrong_answer() -> None:
     assert (paired.problems, paired.unmatched, paired.difference) == (1, 2, 0.0)
 
 
+def test_what_neither_has_graded_is_nobodys_gap() -> None:
+    a, b = flips(10, 0, 30)
+    neither = rows({"x": "not_run", "y": "infrastructure"})
+    paired = compare([*a, *neither], [*b, *neither])
+    assert paired is not None
+    assert (paired.unmatched, paired.one_sided, outcome(paired)) == (0, False, "better")
+
+
+def test_too_much_that_only_one_has_graded_stops_the_verdict() -> None:
+    a, b = flips(10, 0, 30)
+    more = rows({f"x{i}": "passed" for i in range(3)})
+    paired = compare([*a, *more], b)
+    assert paired is not None
+    assert (paired.unmatched, paired.p < 0.05, outcome(paired)) == (3, True, "cannot tell")
+
+
 def test_several_samples_are_paired_by_their_share() -> None:
     a = rows({"0": ["passed", "error"], "1": ["error", "error"]})
     b = rows({"0": ["passed", "passed"], "1": ["error", "passed"]})
@@ -150,6 +166,24 @@ def test_what_shares_can_show_goes_by_their_own_spread() -> None:
     assert paired is not None
     assert paired.difference == pytest.approx(0.1)
     assert paired.detectable == pytest.approx((1.96 + 0.84) * 0.1 / 60**0.5, rel=0.01)
+
+
+@pytest.mark.parametrize("gained", [1, 3, 5, 6, 8])
+def test_flips_of_one_way_only_leave_out_no_difference_when_the_test_does(gained: int) -> None:
+    paired = compare(*flips(gained, 0, 164 - gained))
+    assert paired is not None
+    assert (paired.low > 0) == (paired.p < 0.05)
+    assert paired.low < paired.difference < paired.high
+
+
+def test_few_problems_show_nothing_however_alike_their_shares() -> None:
+    # Five problems can't be significant; that their differences hardly spread does not make up for it.
+    a = rows({str(i): ["passed"] * 2 + ["error"] * 3 for i in range(5)})
+    b = rows({str(i): ["passed"] * (2 + i % 2) + ["error"] * (3 - i % 2) for i in range(5)})
+    paired = compare(a, b)
+    assert paired is not None
+    assert paired.detectable == 1.0
+    assert outcome(paired) == "cannot tell"
 
 
 def test_no_flip_at_all_still_leaves_doubt() -> None:
@@ -198,6 +232,9 @@ def test_detectable_difference_falls_with_problems_and_rises_with_flips() -> Non
     assert detectable_difference(164, 0.1) < detectable_difference(164, 0.3)
     assert detectable_difference(0, 0.1) == 1.0
     assert detectable_difference(3, 0.5) == 1.0
+    # The formula alone would say 96 points, and even five flips of five are no proof.
+    assert detectable_difference(5, 0.5) == 1.0
+    assert detectable_difference(100_000, 0.0) < 0.001
 
 
 def test_a_comparison_does_not_depend_on_the_order_in_which_trials_ended() -> None:

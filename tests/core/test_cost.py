@@ -123,6 +123,16 @@ def test_break_even_may_never_come() -> None:
     assert break_even(CARD, RATES, lease_s_per_solved=None) == []
 
 
+def test_a_card_does_not_pay_for_itself_with_more_than_it_can_do() -> None:
+    # Ten minutes a problem leave room for 4,383 in a month; saving a tenth of a cent on each needs 10,000.
+    (_, api) = break_even(
+        CARD, RATES, lease_s_per_solved=600.0, api_usd_per_solved=0.0,
+        alternative_usd_per_solved=0.001 + 0.04 / 6,
+    )  # fmt: skip
+    assert api.solved_per_month is None
+    assert api.formula.endswith("= 10,000, and a month has hours for 4,383")
+
+
 def test_at_break_even_both_cost_the_same() -> None:
     (renting,) = break_even(CARD, RATES, lease_s_per_solved=50.0)
     n = renting.solved_per_month
@@ -178,6 +188,14 @@ def test_table_2_is_computed_with_its_formula() -> None:
     assert table["hybrid · sonnet", "time per iteration"].computed == "2.5 s"
     assert table["hybrid · sonnet", "scalability"].computed == "1,440 problems an hour"
     assert table["RTX 4060 only", "cost"].computed == "n/a"
+
+
+def test_table_2_does_not_count_several_samples_as_so_many_problems() -> None:
+    timed = rows("b", 4, 0, model="sonnet", started_at=0.0, ended_at=10.0)
+    found = [*timed, *({**row, "sample": 1} for row in timed)]
+    evidence = Evidence(summarise(found, []), {"b": found}, {}, {"card": CARD}, RATES)
+    (scalability,) = [row for row in benefit_table(evidence) if row.quantity == "scalability"]
+    assert scalability.computed == "2,880 tries at a problem an hour"
 
 
 def test_table_2_has_no_throughput_of_trials_that_the_journal_answered() -> None:

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.claims import TABLE_1, TABLE_2, WORKLOADS, claimed_system
+from orchestrator.core.claims import TABLE_1, TABLE_2, WORKLOADS, claimed_system, is_claimed_card
 from orchestrator.core.comparison import compare
+from orchestrator.core.figures import in_seconds
 from orchestrator.core.findings import (
     Evidence,
     Finding,
     findings,
     gap_finding,
-    in_bytes,
-    in_seconds,
     rate_finding,
     time_finding,
 )
@@ -74,6 +73,14 @@ def test_gap_at_all() -> None:
     assert "n = 20" in gap(2, 0, 18).sentence
 
 
+def test_a_gap_is_not_judged_where_much_was_graded_for_one_only() -> None:
+    rows = trials("a", "generate_only", ["error"] * 30 + ["passed"] * 134)
+    rows += trials("b", "hybrid", ["passed"] * 120)
+    found = [f for name, f in judge(rows).items() if "beats Claude alone" in name]
+    assert [f.status for f in found] == ["cannot tell", "cannot tell"]
+    assert all("44 more problems were graded for one of the two only" in f.sentence for f in found)
+
+
 def test_gap_of_a_claimed_size() -> None:
     def gap(gained: int, lost: int, same: int) -> str:
         a = trials("a", "generate_only", ["error"] * gained + ["passed"] * (lost + same))
@@ -85,6 +92,17 @@ def test_gap_of_a_claimed_size() -> None:
     assert gap(14, 1, 149) == "supported"
     assert gap(40, 0, 124) == "refuted"
     assert gap(5, 2, 60) == "cannot tell"
+    # More than nothing, but as well 22 points as 8.
+    assert gap(8, 0, 50) == "cannot tell"
+    # One flip the other way among twenty problems does not rule out that twelve in a hundred go this way.
+    assert gap(0, 1, 19) == "cannot tell"
+
+
+def test_a_rate_of_unequal_samples_is_not_written_as_a_quotient() -> None:
+    rows = trials("a", "generate_only", ["passed", "error"] * 10)
+    rows += [row | {"sample": 1} for row in rows if row["verdict"] == "error"]
+    finding = judge(rows)["Table 1, Claude (generate_only · sonnet): pass@1"]
+    assert finding.measured.startswith("10/30 passed, mean over problems = 50.0% (")
 
 
 def test_times_are_judged_only_in_the_same_setting() -> None:
@@ -136,6 +154,54 @@ def test_the_title_needs_a_local_model_beside_claude() -> None:
     (title,) = [f for name, f in found.items() if name.startswith("Title")]
     assert title.status == "supported"
     assert "generate_only · local" in title.subject
+    assert "Which card" in title.sentence
+
+
+@pytest.mark.parametrize(("model", "model_id"), [("haiku", "claude-haiku-4-5"), ("local", "qwen")])
+def test_claims_about_sonnet_are_not_judged_by_another_model(model: str, model_id: str) -> None:
+    other = {"model": model, "model_id": model_id}
+    rows = trials("a", "generate_only", ["passed"] * 137 + ["error"] * 27, **other)
+    rows += trials("b", "hybrid", ["passed"] * 149 + ["error"] * 15, **other)
+    found = judge(rows)
+    about = [f for name, f in found.items() if "pass@1" in name or "beats Claude alone" in name]
+    assert len(about) == 4
+    assert {f.status for f in about} == {"cannot tell"}
+    assert all(f"this is {model}" in f.sentence for f in about)
+
+
+def test_the_title_is_about_sonnet_and_not_about_other_claudes() -> None:
+    haiku = trials(
+        "h", "generate_only", ["error"] * 60 + ["passed"] * 104, model="haiku", model_id="claude-haiku-4-5"
+    )
+    local = trials("l", "generate_only", ["error"] * 20 + ["passed"] * 144, model="local", model_id="qwen")
+    sonnet = trials("s", "generate_only", ["passed"] * 164)
+    (title,) = [f for name, f in judge(haiku + local).items() if name.startswith("Title")]
+    assert title.status == "not measured"
+    (title,) = [f for name, f in judge(haiku + local + sonnet).items() if name.startswith("Title")]
+    assert title.status == "refuted"
+    assert "sonnet" in title.subject
+
+
+def test_the_title_is_not_supported_by_an_oracle() -> None:
+    sonnet = trials("s", "generate_only", ["error"] * 60 + ["passed"] * 104)
+    own = {"model": "local", "model_id": "qwen"}
+    oracle = trials("o", "hybrid", ["passed"] * 164, feedback="oracle", **own)
+    (title,) = [f for name, f in judge(sonnet + oracle).items() if name.startswith("Title")]
+    assert (title.status, "oracle" in title.sentence) == ("not measured", True)
+    local = trials("l", "generate_only", ["error"] * 90 + ["passed"] * 74, **own)
+    (title,) = [f for name, f in judge(sonnet + oracle + local).items() if name.startswith("Title")]
+    assert title.status == "refuted"
+
+
+def test_what_was_not_graded_is_not_a_failure_to_mend() -> None:
+    final = ["passed"] * 4 + ["error"] * 2 + ["infrastructure"] * 3 + ["not_run"]
+    rows = trials("b", "hybrid", final, first_turn_verdict="error")
+    debug = judge(rows)["The hybrid can debug execution errors as they happen"]
+    assert (debug.measured, "upper bound" in debug.sentence) == ("4 of 6 mended", False)
+    debug = judge([row | {"feedback": "oracle"} for row in rows])[
+        "The hybrid can debug execution errors as they happen"
+    ]
+    assert "upper bound" in debug.sentence
 
 
 def test_oracle_feedback_is_called_an_upper_bound() -> None:
@@ -154,6 +220,25 @@ def test_hardware_claims_need_the_articles_card() -> None:
     there = judge(trials("e", "execute_only", verdicts, gpu="NVIDIA H100", **base))
     assert there["Table 1, GPU (execute_only): execution time per problem"].status == "cannot tell"
     assert "H100" in there["Table 1, GPU (execute_only): memory"].sentence
+    few = judge(trials("e", "execute_only", verdicts[:3], gpu="NVIDIA GeForce RTX 4060", **base))
+    assert few["Table 1, GPU (execute_only): memory"].status == "cannot tell"
+    # Ten samples each of three problems say as little about other problems.
+    many = [row | {"sample": i} for i in range(10) for row in trials("e", "execute_only", verdicts[:3], **base)]
+    again = judge([row | {"gpu": "NVIDIA GeForce RTX 4060"} for row in many])
+    assert again["Table 1, GPU (execute_only): memory"].sentence.startswith("Cannot tell with n = 3")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [
+        ("NVIDIA GeForce RTX 4060", True),
+        ("NVIDIA GeForce RTX 4060 Ti", False),
+        ("NVIDIA GeForce RTX 4060 Laptop GPU", False),
+        ("NVIDIA GeForce RTX 5060 Ti", False),
+    ],
+)
+def test_the_articles_card_is_one_card(name: str, is_it: bool) -> None:
+    assert is_claimed_card(name) is is_it
 
 
 def test_workloads() -> None:
@@ -188,8 +273,3 @@ def test_the_claims_themselves() -> None:
     assert (hybrid.pass_at_1, hybrid.execute_s, hybrid.memory_bytes) == (0.91, 0.9, 3_300_000_000)
     assert [row.usd for row in TABLE_2] == [150.0, 500.0, 650.0]
     assert claimed_system("other") is None
-
-
-def test_units() -> None:
-    assert (in_seconds(0.7), in_seconds(0.0144)) == ("0.7 s", "14.4 ms")
-    assert (in_bytes(2.1e9), in_bytes(7e5)) == ("2.1 GB", "0.7 MB")

@@ -50,6 +50,16 @@ def test_failures_of_ours_are_paid_for_too() -> None:
     assert single.line() == [pytest.approx((0.2, 1.0))]
 
 
+def test_what_our_failures_took_from_one_is_held_against_none() -> None:
+    rows = [row(cell, i, True, 0.1) for cell in "ab" for i in range(10)]
+    for lost in rows[:6]:
+        lost["verdict"] = "infrastructure"
+    a, b = found(rows)
+    assert (a.solved(1.0), b.solved(1.0)) == (4.0, 4.0)
+    assert (a.lost, b.lost) == (6, 6)
+    assert real_difference(a, b, 1.0) == (1.0, False)
+
+
 def test_repair_is_a_strategy_and_oracle_feedback_a_bound() -> None:
     rows = [row("h", 0, True, 0.3, system="hybrid"), row("o", 0, True, 0.3, system="hybrid", feedback="oracle")]
     assert [(one.kind, one.bound) for one in found(rows)] == [("repaired", False), ("repaired", True)]

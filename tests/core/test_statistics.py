@@ -21,6 +21,7 @@ from orchestrator.core.statistics import (
     p95,
     pass_at_k,
     percentile,
+    resampled,
     selected_at_k,
     wilson,
 )
@@ -119,6 +120,13 @@ def test_bootstrap_does_not_claim_certainty_when_all_are_alike(value: float) -> 
     low, high = bootstrap_mean([value] * 20)
     assert (low, high) == wilson(int(value) * 20, 20)
     assert high - low > 0.1
+
+
+@pytest.mark.parametrize("values", [[0.5] * 20, [1 / 3] * 12, [0.4, 0.5, 0.5, 0.6, 0.6]])
+def test_bootstrap_of_little_spread_is_not_believed(values: list[float]) -> None:
+    # Twenty problems that one of two samples solved do not make a rate that is known to the last digit.
+    assert not resampled(values)
+    assert bootstrap_mean(values) == pytest.approx(wilson(sum(values), len(values)))
 
 
 def test_bootstrap_refuses_nothing() -> None:

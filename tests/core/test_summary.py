@@ -205,6 +205,20 @@ def test_gpu_measures() -> None:
     assert (gpu.joules, gpu.joules_measured, gpu.joules_per_call_median) == (None, 0, None)
 
 
+def test_a_right_program_that_was_not_timed_is_not_a_slow_one() -> None:
+    timed = row(0, "passed", speedup=2.5, gpu_time_s=1.0)
+    untimed = row(1, "passed", dtype="fp32")
+    gpu = only([timed, untimed, row(2, "error")]).gpu
+    assert gpu is not None
+    assert {(rate.value, rate.problems) for rate in gpu.fast_p.values()} == {(0.5, 2)}
+    without = only([untimed, row(2, "error")]).gpu
+    assert without is not None
+    assert (without.fast_p, without.correct.value) == ({}, 0.5)
+    wrong = only([row(2, "error", dtype="fp32")]).gpu
+    assert wrong is not None
+    assert {rate.value for rate in wrong.fast_p.values()} == {0.0}
+
+
 def test_energy_per_call_is_of_the_right_programs() -> None:
     rows = [
         row(n, verdict, gpu_time_s=1.0, joules=800.0, joules_per_call=each)

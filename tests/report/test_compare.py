@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,35 @@ def test_what_was_an_axis_does_not_matter(plain_run: Path, tmp_path: Path) -> No
         shutil.copy(plain_run / name, tmp_path)
     pairs = compare_runs(load_run(plain_run), load_run(tmp_path)).pairs
     assert [pair.b.id for pair in pairs] == ["generate_only-sonnet", "hybrid-sonnet"]
+
+
+def test_a_cell_that_is_unclear_keeps_the_whole_from_being_better(plain_run: Path, tmp_path: Path) -> None:
+    # The hybrid gained a lot; the other system lost so many of its trials that nothing is known of it.
+    a = fabricate_run(tmp_path / "a", skill=-0.3)
+    b = load_run(plain_run)
+    kept = [r for r in b.rows if r["cell"] != "generate_only-sonnet" or int(r["problem"].split("/")[1]) < 40]
+    comparison = compare_runs(load_run(a), replace(b, rows=kept))
+    assert {pair.b.id: pair.verdict for pair in comparison.pairs} == {
+        "generate_only-sonnet": "cannot tell",
+        "hybrid-sonnet": "better",
+    }
+    assert comparison.verdict == "cannot tell"
+
+
+def test_a_cell_without_a_counterpart_is_named(plain_run: Path, tmp_path: Path) -> None:
+    two = fabricate_run(tmp_path / "two", models=("sonnet", "haiku"))
+    assert compare_runs(load_run(two), load_run(plain_run)).left_out == ("generate_only-haiku", "hybrid-haiku")
+    assert "Not compared, without a counterpart: generate_only-haiku, hybrid-haiku" in printed(two, plain_run)
+    assert compare_runs(load_run(plain_run), load_run(plain_run)).left_out == ()
+
+
+def test_an_oracle_is_not_better_than_what_had_none(tmp_path: Path) -> None:
+    a = fabricate_run(tmp_path / "a", systems=("hybrid",), skill=-0.3)
+    b = fabricate_run(tmp_path / "b", systems=("hybrid",), feedback="oracle")
+    (pair,) = compare_runs(load_run(a), load_run(b)).pairs
+    assert (pair.verdict, "oracle" in pair.why) == ("cannot tell", True)
+    (same,) = compare_runs(load_run(b), load_run(b)).pairs
+    assert same.verdict == "no difference shown"
 
 
 def test_named_cells(plain_run: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator.core.summary import summarise
 from orchestrator.report.errors import ReportError
-from orchestrator.report.load import Run, combine, load_run
+from orchestrator.report.load import Run, combine, load_run, other_prices
+from orchestrator.report.sections import cost_section
 from orchestrator.report.trials import read_turns
 from tests.report.fabricate import fabricate_run
 
@@ -114,6 +115,20 @@ def test_combined_runs_keep_their_cells_and_steps_apart(plain_run: Path, hostile
     (turn,) = read_turns(both, [key])[key]
     assert turn.reply is not None
     assert "pwned" in turn.reply
+
+
+def test_runs_that_were_priced_otherwise_are_named(tmp_path: Path) -> None:
+    first = load_run(fabricate_run(tmp_path / "first", problems=3, gpu=True))
+    second = load_run(fabricate_run(tmp_path / "second", problems=3, gpu=True))
+    assert other_prices(combine([first, second])) == []
+    second.plan["hardware"][0]["rent_usd_per_hour"] = 99.0
+    both = combine([first, second])
+    assert both.hardware == first.hardware
+    assert other_prices(both) == ["second"]
+    assert "with the rates and hardware of first; others were set in second." in cost_section(both, both.summary())
+    third = load_run(fabricate_run(tmp_path / "third", problems=3, gpu=True))
+    third.plan["rates"]["usd_per_kwh"] = 1.0
+    assert other_prices(combine([first, third])) == ["third"]
 
 
 def test_equal_names_cannot_be_combined(plain_run: Path) -> None:

@@ -78,6 +78,15 @@ def test_the_month_chart_needs_a_priced_card(gpu_run: Path, plain_run: Path) -> 
     assert owned[-1] < rented[-1]
 
 
+def test_seconds_that_were_not_recorded_are_not_drawn_as_free(gpu_run: Path) -> None:
+    run = load_run(gpu_run)
+    for row in run.rows:
+        row["lease_s"] = None
+    drawn = month_chart(run.summary(), run)
+    assert drawn is not None
+    assert not any("rtx4060" in trace["name"] for trace in drawn.figure["data"])
+
+
 def test_without_a_priced_card_the_articles_own_price_is_drawn(plain_run: Path) -> None:
     run = load_run(plain_run)
     drawn = month_chart(run.summary(), run)

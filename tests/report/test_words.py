@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.core.statistics import wilson
-from orchestrator.core.summary import Rate
+from orchestrator.core.summary import Rate, summarise
 from orchestrator.report import words
 
 
@@ -51,6 +51,33 @@ def test_size(value: float | None, text: str) -> None:
 def test_interval() -> None:
     assert words.interval(Rate(1.0, *wilson(164, 164), problems=164, method="wilson")) == "97.7-100"
     assert words.interval(None) == "n/a"
+    # One of 10,000 is not none, and 9,999 are not all.
+    assert words.interval(Rate(1e-4, *wilson(1, 10_000), problems=10_000, method="wilson")) == "0.002-0.1"
+    assert words.interval(Rate(0.9999, *wilson(9999, 10_000), problems=10_000, method="wilson")) == "99.9-99.998"
+    assert words.percent(0.9999) == "99.99%"
+
+
+def test_rates_over_fewer_problems_and_unequal_samples_are_told() -> None:
+    verdicts = {"a": ["passed"] * 5, "b": ["error"] * 4 + ["infrastructure"], "c": ["passed"] + ["not_run"] * 4}
+    rows = [
+        {"cell": "c", "system": "generate_only", "problem": p, "sample": i, "verdict": v}
+        for p, group in verdicts.items()
+        for i, v in enumerate(group)
+    ]
+    notes = words.notes(summarise(rows, []).cells)
+    assert "generate_only: pass@5 is over the 1 of 3 problems with 5 graded samples." in notes
+    assert any("not 6/10" in note for note in notes)
+    whole = [row | {"verdict": "passed"} for row in rows]
+    assert words.notes(summarise(whole, []).cells) == []
+
+
+def test_what_pays_back_within_a_call_takes_a_call() -> None:
+    assert [words.calls(value) for value in (0.3, 1.0, 1.2, 5000.0)] == [
+        "1 call",
+        "1 call",
+        "2 calls",
+        "5,000 calls",
+    ]
 
 
 def test_clean_shows_what_would_act() -> None:
