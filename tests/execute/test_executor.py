@@ -362,6 +362,15 @@ def test_tests_that_do_not_end_on_an_answer(executor: PythonExecutor, monkeypatc
     assert judge(executor, counting, counting.reference).verdict == "passed"
 
 
+@pytest.mark.parametrize("answer", ["1 << 100000", "[1 << 100000]"])
+@pytest.mark.parametrize("claim", ["got = candidate()\nassert got == 4, got", "assert {4: 1}[candidate()]"])
+def test_answers_that_have_no_text(executor: PythonExecutor, claim: str, answer: str) -> None:
+    four = problem(claim, "def f():\n    return 4", entry="f")
+    found = judge(executor, four, f"def f():\n    return {answer}")
+    assert found.verdict == "wrong_answer"
+    assert found.reason
+
+
 def test_tests_that_run_out_of_memory_on_an_answer(executor: PythonExecutor) -> None:
     building = problem("assert [0] * candidate() == [0]", "def f():\n    return 1", entry="f")
     assert judge(executor, building, "def f():\n    return 10 ** 12").verdict == "wrong_answer"

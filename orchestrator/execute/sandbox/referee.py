@@ -174,7 +174,7 @@ def _failed_line(error: BaseException, source: str) -> str:
 
 def _said(error: AssertionError, source: str) -> str:
     """What the tests say of a failure: their message and, where it is an assertion, the line."""
-    line, message = _failed_line(error, source), str(error)
+    line, message = _failed_line(error, source), _text(error)
     if not line.startswith("assert"):
         return message or line
     # The line says what was asked and expected; most suites' messages, if any, number the tests.
@@ -185,19 +185,28 @@ def _explain(error: BaseException, proxy: Proxy, source: str = "") -> _Result:
     if isinstance(error, Ended):
         return _Result(error.verdict, error.reason)
     if any(error is raised for raised in proxy.raised):
-        text = str(error) if isinstance(error, CandidateError) else _name(error)
+        text = _text(error) if isinstance(error, CandidateError) else _name(error)
         return _Result("out_of_memory" if isinstance(error, MemoryError) else "error", text)
     if isinstance(error, AssertionError):
         said = _said(error, source)
         return _Result("wrong_answer", f"at call {len(proxy.made)}" + (f": {said}" if said else ""))
     if isinstance(error, Unsendable):
-        return _Result("unsendable", str(error))
+        return _Result("unsendable", _text(error))
     tainted = isinstance(error, MemoryError) or not isinstance(error, Exception)
     return _Result("wrong_answer", f"the tests could not use the answer: {_name(error)}", tainted)
 
 
+def _text(error: BaseException) -> str:
+    """What an exception says. It may hold an answer (``assert x == 4, x``), and not every answer has a text."""
+    try:
+        return str(error)
+    except (ValueError, RecursionError, MemoryError):
+        # The interpreter writes no integer of more than some thousand digits.
+        return ""
+
+
 def _name(error: BaseException) -> str:
-    message = str(error)
+    message = _text(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
