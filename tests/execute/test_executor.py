@@ -302,6 +302,35 @@ def test_feedback_says_where_it_ended(executor: PythonExecutor) -> None:
     assert died.reason == "exited with status 1 before the tests were answered"
 
 
+FORGED = """
+import os, struct
+def send(body):
+    data = struct.pack("<I", len(body)) + body
+    while data:
+        data = data[os.write(3, data):]
+def add(a, b):
+    send(MESSAGE)
+    return 7
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "got"),
+    [
+        ("""b'["x","ValueError","' + b"a" * 9_000_000 + b'"]'""", "ValueError: " + 288 * "a"),
+        ("""b'["x","ValueError",{"u":"eda080"}]'""", r"ValueError: \ud800"),
+        ("""b'["x","\\\\u001b[31m","one\\\\ntwo"]'""", r"\x1b[31m: one two"),
+    ],
+    ids=["long", "surrogate", "escapes"],
+)
+def test_feedback_holds_no_more_of_an_exception_than_a_line(
+    executor: PythonExecutor, message: str, got: str
+) -> None:
+    execution = judge(executor, ADD, FORGED.replace("MESSAGE", message), tests="feedback")
+    assert execution.outcomes[0].got == got
+    assert execution.verdict == "error"
+
+
 def test_feedback_without_examples_only_loads(executor: PythonExecutor) -> None:
     bare = problem("assert candidate() == 1", "def f():\n    return 1", entry="f")
     assert judge(executor, bare, "def f():\n    return 2", tests="feedback").verdict == "passed"

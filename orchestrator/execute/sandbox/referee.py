@@ -153,7 +153,7 @@ def _try_examples(
             if proxy.ended is not None:
                 raise proxy.ended from None
             result = _explain(error, proxy)
-            passed, shown = False, result.reason
+            passed, shown = False, _one_line(result.reason)
         control.send(frame(dump(encode(["o", index, passed, shown]))))
         if not passed and first.verdict == "passed":
             first = result
@@ -217,7 +217,9 @@ def _show(value: object) -> str:
 
 def _one_line(reason: str) -> str:
     """What a program calls its exceptions ends on terminals: nothing but printable text may get there."""
-    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(reason.split()))
+    # Cut first: a message that was written by hand may be as long as a frame.
+    words = " ".join(reason[:_MOST_GOT].split())
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
     return plain[:_MOST_REASON]
 
 
