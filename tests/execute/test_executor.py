@@ -200,6 +200,13 @@ assert table == {}
     assert judge(executor, changing, "def f(x):\n    return sorted(x)").verdict == "wrong_answer"
 
 
+@pytest.mark.parametrize("put", ["object()", "xs", "print"])
+def test_arguments_that_no_longer_cross_are_no_fault_of_the_answer(executor: PythonExecutor, put: str) -> None:
+    first = problem("xs = [3]\nassert candidate(xs) == 3", "def f(xs):\n    return xs[0]", entry="f")
+    found = judge(executor, first, f"def f(xs):\n    xs.append({put})\n    return xs[0]")
+    assert (found.verdict, found.reason) == (Verdict.PASSED, "")
+
+
 def test_generators_cross_as_iterators(executor: PythonExecutor) -> None:
     lazy = problem("assert list(candidate(3)) == [0, 1, 2]", "def f(n):\n    yield from range(n)", entry="f")
     assert judge(executor, lazy, lazy.reference).verdict == "passed"
