@@ -273,6 +273,23 @@ def test_calls_that_follow_from_answers_go_live(executor: PythonExecutor) -> Non
     assert judge(executor, branching, program).verdict == "passed"
 
 
+PEEKS = """
+import sys
+def up(text):
+    frame = sys._getframe()
+    while "calls" not in frame.f_locals:
+        frame = frame.f_back
+    return next((word for word in ("twice!", "once!") if word.encode() in b"".join(frame.f_locals["calls"])), text)
+"""
+
+
+def test_no_answer_of_the_reference_is_sent_ahead(executor: PythonExecutor) -> None:
+    told = 'got = candidate("twice")\nassert got == "twice!"\nassert candidate(got) == got'
+    of = problem(told, "def up(text):\n    return text.rstrip('!') + '!'", entry="up")
+    assert judge(executor, of, of.reference).verdict == "passed"
+    assert judge(executor, of, PEEKS).verdict == "wrong_answer"
+
+
 @pytest.mark.skipif(find_spec("numpy") is None, reason="numpy is not installed")
 def test_numpy_is_there_on_demand_and_its_scalars_are_numbers(executor: PythonExecutor) -> None:
     program = "import numpy as np\ndef add(a, b):\n    return np.int64(a) + np.int32(b)"

@@ -16,6 +16,7 @@ import time
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
+from orchestrator.execute.sandbox.ahead import Ahead
 from orchestrator.execute.sandbox.candidate import parse_reply
 from orchestrator.execute.sandbox.protocol import Channel, ChannelClosed, ProtocolError, dump, encode, frame
 from orchestrator.execute.sandbox.proxy import CandidateError, Ended, Opaque, Proxy, Unsendable
@@ -72,6 +73,7 @@ def serve(control: socket.socket) -> None:
 def _work(control: Channel, candidate: Channel, job: dict[str, Any], known: dict[str, _Tests]) -> dict[str, Any]:
     began = time.process_time()
     proxy = Proxy(candidate, [])
+    ahead = Ahead()
     greeting = 0.0
     try:
         if job["tests"] is not None:
@@ -90,7 +92,7 @@ def _work(control: Channel, candidate: Channel, job: dict[str, Any], known: dict
     except (SyntaxError, ValueError) as error:
         result = _Result("invalid", f"the tests do not compile: {error}")
     else:
-        proxy = Proxy(candidate, recorded)
+        proxy = Proxy(candidate, recorded, ahead if job["record"] else None)
         result = _judge(control, proxy, tests, job)
     return {
         "verdict": result.verdict,
@@ -98,7 +100,7 @@ def _work(control: Channel, candidate: Channel, job: dict[str, Any], known: dict
         "tainted": result.tainted,
         "greeting": greeting,
         "calls": len(proxy.made),
-        "recording": [call.decode() for call in proxy.made] if job["record"] else [],
+        "recording": [call.decode() for call in proxy.made[: ahead.calls]],
         "cpu_s": time.process_time() - began,
     }
 
