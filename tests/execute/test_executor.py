@@ -200,6 +200,13 @@ assert table == {}
     assert judge(executor, changing, "def f(x):\n    return sorted(x)").verdict == "wrong_answer"
 
 
+def test_what_dicts_give_out_is_what_it_equals(executor: PythonExecutor) -> None:
+    asked = "assert candidate([1, 2]) == {1, 2}\nassert len(candidate([])) == 0"
+    given = problem(asked, "def f(xs):\n    return set(xs)", entry="f")
+    assert judge(executor, given, "def f(xs):\n    return dict.fromkeys(xs).keys()").verdict == "passed"
+    assert judge(executor, given, "def f(xs):\n    return dict.fromkeys(xs).values()").verdict == "wrong_answer"
+
+
 @pytest.mark.parametrize("put", ["object()", "xs", "print"])
 def test_arguments_that_no_longer_cross_are_no_fault_of_the_answer(executor: PythonExecutor, put: str) -> None:
     first = problem("xs = [3]\nassert candidate(xs) == 3", "def f(xs):\n    return xs[0]", entry="f")
