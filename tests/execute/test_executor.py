@@ -82,6 +82,25 @@ def test_first_failure_decides_even_where_a_later_call_hangs(executor: PythonExe
     assert judge(executor, ADD, program).reason == "at call 1: assert candidate(1, 2) == 3"
 
 
+HIDES_ITS_CHANNEL = """
+import array, os, socket
+def add(a, b):
+    one, other = socket.socketpair()
+    held = array.array("i", [3, one.fileno(), other.fileno()])
+    one.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, held)])
+    os._exit(0)
+"""
+
+
+def test_its_end_is_seen_where_its_channel_stays_open(executor: PythonExecutor) -> None:
+    # How long it would stay open otherwise depends on who closes sockets on this machine.
+    for _ in range(5):
+        found = judge(executor, ADD, HIDES_ITS_CHANNEL)
+        assert found.reason == "exited with status 0 before the tests were answered"
+        assert found.wall_s is not None
+        assert found.wall_s < 1
+
+
 SPIN = "def add(a, b):\n    while True:\n        pass"
 SLEEP = "import time\ndef add(a, b):\n    time.sleep(1000)"
 BETWEEN = """
