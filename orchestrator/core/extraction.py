@@ -94,7 +94,8 @@ def whole(solution: str, problem: PublicProblem) -> Extraction:
     """A whole program, taken as it is; nothing of the prompt is added."""
     if not solution.strip():
         return _nothing(Verdict.NO_CODE, "the solution is empty")
-    program = solution.replace("\r\n", "\n")
+    # A byte-order mark is no part of a program, and as text it does not compile.
+    program = solution.removeprefix("\ufeff").replace("\r\n", "\n")
     tree = None if problem.dialect == "cuda" else parse(program)
     if tree is not None and not _accepts(program, tree, problem):
         return _missing(problem, stub=_binds(tree, problem.entry_point))

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 __all__ = ["Block", "clean", "outside", "parse", "read_blocks"]
 
-_FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`]*)$")
+# Nothing is given back once it is taken (``*+``): a long line that is no fence costs one look, not its square.
+_FENCE = re.compile(r"^(?P<indent>[ \t]*+)(?P<mark>`{3,}+|~{3,}+)[ \t]*+(?P<info>[^`]*+)$")
+
+_MOST_NESTED = 8
+"""Fences of Markdown within each other that are opened: nobody writes more, and each is a level of calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,11 @@ def clean(text: str) -> str:
     return re.sub(r"\A\s*<think>.*?(?:</think>\n*|\Z)", "", text, flags=re.DOTALL)
 
 
-def read_blocks(text: str) -> Iterator[Block]:
-    """Yield the fenced blocks of ``text`` in order; an unclosed one runs to the end."""
+def read_blocks(text: str, depth: int = 0) -> Iterator[Block]:
+    """Yield the fenced blocks of ``text`` in order; an unclosed one runs to the end.
+
+    ``depth`` counts the fences of Markdown around ``text``, whose own blocks are read in their place.
+    """
     lines = text.split("\n")
     at = 0
     while at < len(lines):
@@ -58,8 +65,8 @@ def read_blocks(text: str) -> Iterator[Block]:
         bodies = [_strip_indent(lines[at + 1 : e], opening["indent"]) for e in (ends[:8] or [end])]
         label = re.split(r"[\s:,]", opening["info"].strip())[0].strip("{}.").lower()
         inner = _inner_fence(bodies[0])
-        if label in {"markdown", "md"}:
-            yield from read_blocks(bodies[0])
+        if label in {"markdown", "md"} and depth < _MOST_NESTED:
+            yield from read_blocks(bodies[0], depth + 1)
         elif inner is not None and all(parse(body) is None for body in bodies):
             # The block was never closed, and the next one begins inside it.
             head = "\n".join(bodies[0].split("\n")[:inner]) + "\n"

@@ -91,5 +91,10 @@ def _unreported(seen: Observation, limits: Limits) -> Decision:
 
 def _ending(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+        number = os.WTERMSIG(status)
+        try:
+            return f"killed by {signal.Signals(number).name}"
+        except ValueError:
+            # Real-time signals end a process as well, and have no names.
+            return f"killed by signal {number}"
     return f"exited with status {os.waitstatus_to_exitcode(status)}"

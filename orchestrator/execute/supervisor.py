@@ -213,8 +213,6 @@ class Supervisor:
         channel = self._require_channel()
         socket.send_fds(self._require_referee().control, [b"J"], [candidate.channel.fileno()])
         channel.send(text)
-        # From now on only the referee holds this end, so that the candidate's end is seen there at once.
-        candidate.channel.close()
 
     def _follow(self, job: RefereeJob, watch: Watch, candidate: _Candidate, zygote: Box, seen: Observation) -> None:
         began = time.monotonic()
@@ -241,6 +239,7 @@ class Supervisor:
             if zygote.control.fileno() in ready and end is None:
                 end = _ended(zygote)
                 poll.unregister(zygote.control.fileno())
+                _hang_up(candidate)
             if referee_over and end is None and killed_at is None:
                 killed_at = _kill(candidate)
             now = time.monotonic()
@@ -331,6 +330,16 @@ class Supervisor:
 def _kill(candidate: _Candidate) -> float:
     process.kill_group(candidate.pidfd)
     return time.monotonic()
+
+
+def _hang_up(candidate: _Candidate) -> None:
+    """Let the referee see that no more will come, once it has read what did.
+
+    It sees that by itself when the last who holds the candidate's end is gone. But that end may lie in a message on
+    a socket that lies in that message too: then it stays open until the kernel happens to collect such rings.
+    """
+    with contextlib.suppress(OSError):
+        candidate.channel.shutdown(socket.SHUT_RDWR)
 
 
 def _ended(zygote: Box) -> dict[str, Any]:

@@ -390,6 +390,7 @@ def test_broken_completion_is_left_to_the_executor() -> None:
 def test_whole_solution_is_taken_as_it_is() -> None:
     assert whole(GOOD, ADD) == Extraction(GOOD, None, "")
     assert whole("def add(a, b) return", ADD).program == "def add(a, b) return"
+    assert whole("\ufeff" + GOOD.replace("\n", "\r\n"), ADD) == Extraction(GOOD, None, "")
 
 
 @pytest.mark.parametrize(

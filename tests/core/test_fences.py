@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from orchestrator.core.fences import Block, clean, outside, parse, read_blocks
@@ -39,6 +41,20 @@ def test_a_fence_within_the_code_leaves_longer_readings() -> None:
     reply = 'x\n```py\ns = """\n```\n"""\n```\n'
     first = next(read_blocks(reply))
     assert first == Block("py", 's = """\n', True, ('s = """\n```\n"""\n',))
+
+
+def test_markdown_is_opened_only_so_deep() -> None:
+    assert texts("````md\n" * 3 + "```py\na\n```\n" + "````\n" * 3)[0] == ("py", "a\n")
+    assert texts("````md\n" * 2000)
+
+
+@pytest.mark.parametrize("line", ["```" + " " * 50_000 + "`", "~" * 50_000 + "`", "~" * 9_000 + " " * 9_000 + "`"])
+def test_a_long_line_that_is_no_fence_costs_little(line: str) -> None:
+    began = time.process_time()
+    assert texts(line) == []
+    assert outside(line) == line
+    # With one look at every place in it, this would be ten seconds and more.
+    assert time.process_time() - began < 2
 
 
 def test_outside_leaves_the_prose() -> None:

@@ -31,6 +31,7 @@ def seen(verdict: str | None, cpu_s: float = 0.1, stop: Stop | None = None, stat
         (seen("unsendable"), "wrong_answer", "why"),
         (seen("invalid"), "error", "why"),
         (seen("gone"), "error", "killed by SIGKILL before the tests were answered"),
+        (seen("gone", status=40), "error", "killed by signal 40 before the tests were answered"),
         (seen("gone", status=3 << 8), "error", "exited with status 3 before the tests were answered"),
         (seen("gone", stop="memory"), "out_of_memory", "used more than 64 MiB of memory"),
         (seen("gone", stop="memory", cpu_s=9), "out_of_memory", "used more than 64 MiB of memory"),

@@ -82,6 +82,25 @@ def test_first_failure_decides_even_where_a_later_call_hangs(executor: PythonExe
     assert judge(executor, ADD, program).reason == "at call 1: assert candidate(1, 2) == 3"
 
 
+HIDES_ITS_CHANNEL = """
+import array, os, socket
+def add(a, b):
+    one, other = socket.socketpair()
+    held = array.array("i", [3, one.fileno(), other.fileno()])
+    one.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, held)])
+    os._exit(0)
+"""
+
+
+def test_its_end_is_seen_where_its_channel_stays_open(executor: PythonExecutor) -> None:
+    # How long it would stay open otherwise depends on who closes sockets on this machine.
+    for _ in range(5):
+        found = judge(executor, ADD, HIDES_ITS_CHANNEL)
+        assert found.reason == "exited with status 0 before the tests were answered"
+        assert found.wall_s is not None
+        assert found.wall_s < 1
+
+
 SPIN = "def add(a, b):\n    while True:\n        pass"
 SLEEP = "import time\ndef add(a, b):\n    time.sleep(1000)"
 BETWEEN = """
@@ -200,6 +219,20 @@ assert table == {}
     assert judge(executor, changing, "def f(x):\n    return sorted(x)").verdict == "wrong_answer"
 
 
+def test_what_dicts_give_out_is_what_it_equals(executor: PythonExecutor) -> None:
+    asked = "assert candidate([1, 2]) == {1, 2}\nassert len(candidate([])) == 0"
+    given = problem(asked, "def f(xs):\n    return set(xs)", entry="f")
+    assert judge(executor, given, "def f(xs):\n    return dict.fromkeys(xs).keys()").verdict == "passed"
+    assert judge(executor, given, "def f(xs):\n    return dict.fromkeys(xs).values()").verdict == "wrong_answer"
+
+
+@pytest.mark.parametrize("put", ["object()", "xs", "print"])
+def test_arguments_that_no_longer_cross_are_no_fault_of_the_answer(executor: PythonExecutor, put: str) -> None:
+    first = problem("xs = [3]\nassert candidate(xs) == 3", "def f(xs):\n    return xs[0]", entry="f")
+    found = judge(executor, first, f"def f(xs):\n    xs.append({put})\n    return xs[0]")
+    assert (found.verdict, found.reason) == (Verdict.PASSED, "")
+
+
 def test_generators_cross_as_iterators(executor: PythonExecutor) -> None:
     lazy = problem("assert list(candidate(3)) == [0, 1, 2]", "def f(n):\n    yield from range(n)", entry="f")
     assert judge(executor, lazy, lazy.reference).verdict == "passed"
@@ -266,6 +299,23 @@ def test_calls_that_follow_from_answers_go_live(executor: PythonExecutor) -> Non
     assert judge(executor, branching, program).verdict == "passed"
 
 
+PEEKS = """
+import sys
+def up(text):
+    frame = sys._getframe()
+    while "calls" not in frame.f_locals:
+        frame = frame.f_back
+    return next((word for word in ("twice!", "once!") if word.encode() in b"".join(frame.f_locals["calls"])), text)
+"""
+
+
+def test_no_answer_of_the_reference_is_sent_ahead(executor: PythonExecutor) -> None:
+    told = 'got = candidate("twice")\nassert got == "twice!"\nassert candidate(got) == got'
+    of = problem(told, "def up(text):\n    return text.rstrip('!') + '!'", entry="up")
+    assert judge(executor, of, of.reference).verdict == "passed"
+    assert judge(executor, of, PEEKS).verdict == "wrong_answer"
+
+
 @pytest.mark.skipif(find_spec("numpy") is None, reason="numpy is not installed")
 def test_numpy_is_there_on_demand_and_its_scalars_are_numbers(executor: PythonExecutor) -> None:
     program = "import numpy as np\ndef add(a, b):\n    return np.int64(a) + np.int32(b)"
@@ -300,6 +350,35 @@ def test_feedback_says_where_it_ended(executor: PythonExecutor) -> None:
     died = judge(executor, ADD, "import os\ndef add(a, b):\n    os._exit(1)", tests="feedback")
     assert [o.got for o in died.outcomes] == [died.reason, "not tried"]
     assert died.reason == "exited with status 1 before the tests were answered"
+
+
+FORGED = """
+import os, struct
+def send(body):
+    data = struct.pack("<I", len(body)) + body
+    while data:
+        data = data[os.write(3, data):]
+def add(a, b):
+    send(MESSAGE)
+    return 7
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "got"),
+    [
+        ("""b'["x","ValueError","' + b"a" * 9_000_000 + b'"]'""", "ValueError: " + 288 * "a"),
+        ("""b'["x","ValueError",{"u":"eda080"}]'""", r"ValueError: \ud800"),
+        ("""b'["x","\\\\u001b[31m","one\\\\ntwo"]'""", r"\x1b[31m: one two"),
+    ],
+    ids=["long", "surrogate", "escapes"],
+)
+def test_feedback_holds_no_more_of_an_exception_than_a_line(
+    executor: PythonExecutor, message: str, got: str
+) -> None:
+    execution = judge(executor, ADD, FORGED.replace("MESSAGE", message), tests="feedback")
+    assert execution.outcomes[0].got == got
+    assert execution.verdict == "error"
 
 
 def test_feedback_without_examples_only_loads(executor: PythonExecutor) -> None:
@@ -360,6 +439,15 @@ def test_tests_that_do_not_end_on_an_answer(executor: PythonExecutor, monkeypatc
     execution = judge(executor, counting, "def f():\n    return 10 ** 12")
     assert (execution.verdict, execution.reason) == (Verdict.WRONG_ANSWER, "the tests did not end on its answers")
     assert judge(executor, counting, counting.reference).verdict == "passed"
+
+
+@pytest.mark.parametrize("answer", ["1 << 100000", "[1 << 100000]"])
+@pytest.mark.parametrize("claim", ["got = candidate()\nassert got == 4, got", "assert {4: 1}[candidate()]"])
+def test_answers_that_have_no_text(executor: PythonExecutor, claim: str, answer: str) -> None:
+    four = problem(claim, "def f():\n    return 4", entry="f")
+    found = judge(executor, four, f"def f():\n    return {answer}")
+    assert found.verdict == "wrong_answer"
+    assert found.reason
 
 
 def test_tests_that_run_out_of_memory_on_an_answer(executor: PythonExecutor) -> None:

@@ -74,7 +74,7 @@ _LEAVES = (
         ["r", "x", "u", "k", "h", "l", "m", "passed", "MemoryError", "StopIteration", "ExceptionGroup"]
     )
 )
-_TAGS = st.sampled_from(["i", "u", "t", "d", "s", "f", "c", "b", "B", "r", "I", "z", "!"])
+_TAGS = st.sampled_from(["i", "u", "t", "d", "s", "f", "c", "b", "B", "r", "I", "k", "v", "e", "z", "!"])
 _DATA = st.recursive(
     _LEAVES,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TAGS | st.text(max_size=2), inner, max_size=2),

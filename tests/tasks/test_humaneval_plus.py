@@ -110,6 +110,65 @@ def test_with_a_ready_made_test(tmp_path: Path) -> None:
     check(problem, problem.reference)
 
 
+ASSERTION = """import math
+
+def is_floats(x):
+    if isinstance(x, float):
+        return True
+    return isinstance(x, (list, tuple)) and all(isinstance(i, float) for i in x)
+
+
+def allclose(out, exp, atol):
+    # As numpy's does it: of shapes that fit each other, one without elements leaves nothing to compare.
+    sizes = [len(v) if isinstance(v, list) else 1 for v in (out, exp)]
+    assert 1 in sizes or sizes[0] == sizes[1]
+    pairs = zip(*(v if isinstance(v, list) else [v] * max(sizes) for v in (out, exp)))
+    return all(math.isclose(a, b, rel_tol=1e-07, abs_tol=atol) for a, b in pairs)
+
+
+def assertion(out, exp, atol):
+    exact_match = out == exp
+
+    if atol == 0 and is_floats(exp):
+        atol = 1e-6
+    if not exact_match and atol != 0:
+        assert allclose(out, exp, atol)
+    else:
+        assert exact_match
+
+
+def check(candidate):
+    inputs = [[[3.0]], [[]]]
+    results = [1.0, []]
+    for i, (inp, exp) in enumerate(zip(inputs, results)):
+        assertion(candidate(*inp), exp, 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "none", "right"),
+    [
+        ("1.0", "[]", True),
+        ("1.0 + 1e-9", "[]", True),
+        ("1", "[]", True),
+        ("[]", "[]", False),
+        ("[[]]", "[]", False),
+        ("1.0", "7", False),
+        ("1.0", "[7]", False),
+        ("1.1", "[]", False),
+    ],
+)
+def test_a_ready_made_test_takes_nothing_for_an_answer(tmp_path: Path, one: str, none: str, right: bool) -> None:
+    record = {k: v for k, v in PLUS.items() if not k.endswith("_input")} | {"test": ASSERTION}
+    (problem,) = humaneval_plus.load(write(tmp_path / "plus.jsonl", record)).problems
+    program = f"def third(xs):\n    return {one} if xs else {none}\n"
+    if right:
+        check(problem, program)
+        return
+    with pytest.raises(AssertionError):
+        check(problem, program)
+
+
 def test_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="line 1: `base_input` and `plus_input` must hold a list"):
         plus(tmp_path, base_input=[3])

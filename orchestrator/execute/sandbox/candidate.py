@@ -7,7 +7,8 @@ done before (the limits) can be relied on.
 Frames sent: ``["h", cpu_s]`` (greeting, before the program arrives), ``["k"]`` (loaded),
 ``["l", type, message]`` (loading failed), ``["m", name]`` (no such entry point), and one per call:
 ``["r", value]`` or ``["r", value, args]`` (with the positional arguments, where the call changed a list, dict, set
-or bytearray among them), ``["x", type, message]`` (raised), ``["u", why]`` (the answer is not plain data).
+or bytearray among them and all still cross), ``["x", type, message]`` (raised), ``["u", why]`` (the answer is not
+plain data).
 """
 
 from __future__ import annotations
@@ -124,9 +125,11 @@ def _answer(channel: Channel, function: Any, call: bytes, flush: bool) -> None:
         value = function(*args, **kwargs)
         reply: list[Any] = ["r", encode(value)]
         if any(type(a) in _MUTABLE for a in args):
-            after = [encode(a) for a in args]
-            if dump([after, encode(kwargs)]) != call:
-                reply.append(after)
+            # What was put into an argument may not cross; that is no fault of the answer.
+            with contextlib.suppress(NotPlain):
+                after = [encode(a) for a in args]
+                if dump([after, encode(kwargs)]) != call:
+                    reply.append(after)
     except NotPlain as error:
         reply = ["u", str(error)]
     except BaseException as error:  # noqa: BLE001 - as above.

@@ -15,6 +15,8 @@ c     complex, as two floats
 b, B  bytes, bytearray, in hexadecimal
 r     range, as three integers
 I     an iterator (generator, map, zip, ...) over the elements listed
+k, v  a dict's keys or values
+e     a dict's items, as a list of pairs
 ===== ====================================================================
 
 **What crosses.** The types above, exactly: an instance of a subclass does not, whatever it overrides. Three
@@ -59,7 +61,10 @@ MOST_YIELDED: Final = 100_000
 MOST_ELEMENTS: Final = 2_000_000
 """Elements of one container: more would fill most of a frame, after seconds of encoding."""
 _LARGE: Final = 1 << 63
-_CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset})
+_KEYS: Final = type(dict[int, int]().keys())
+_VALUES: Final = type(dict[int, int]().values())
+_ITEMS: Final = type(dict[int, int]().items())
+_CONTAINERS: Final = frozenset({list, tuple, dict, set, frozenset, _KEYS, _VALUES, _ITEMS})
 _HEADER: Final = struct.Struct("<I")
 # The interpreter refuses longer decimals, but hexadecimal has no such limit: 4 MiB of digits are 16 million bits.
 _MOST_DIGITS: Final = 4 << 20
@@ -224,7 +229,10 @@ _ENCODERS: Final[dict[type, Callable[[Any, int], Any]]] = {
     bytes: lambda value, depth: {"b": value.hex()},
     bytearray: lambda value, depth: {"B": value.hex()},
     range: lambda value, depth: {"r": [encode(v, depth) for v in (value.start, value.stop, value.step)]},
-    **dict.fromkeys([type({}.keys()), type({}.values()), type({}.items())], _encode_iterator),
+    # Not as iterators: keys and items equal sets, and all three have a length.
+    _KEYS: lambda value, depth: {"k": [encode(v, depth) for v in value]},
+    _VALUES: lambda value, depth: {"v": [encode(v, depth) for v in value]},
+    _ITEMS: lambda value, depth: {"e": [encode(v, depth) for v in value]},
 }
 
 
@@ -296,6 +304,9 @@ _DECODERS: Final[dict[str, Callable[[object], object]]] = {
     "B": lambda value: bytearray.fromhex(_string(value)),
     "r": lambda value: range(*[_integer(v) for v in _elements(value)]),
     "I": lambda value: iter(_elements(value)),
+    "k": lambda value: dict.fromkeys(_elements(value)).keys(),
+    "v": lambda value: dict(enumerate(_elements(value))).values(),
+    "e": lambda value: dict(_elements(value)).items(),
 }
 
 

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any, Final
 
+from orchestrator.execute.sandbox.ahead import Ahead
 from orchestrator.execute.sandbox.candidate import parse_reply
 from orchestrator.execute.sandbox.protocol import (
     Channel,
@@ -75,11 +76,13 @@ class Proxy:
 
     With ``recorded`` calls, which the candidate has been sent already, every call is compared with the one that
     the reference got at that point; the first that differs ends it as ``diverged``. Later calls go one by one.
+    ``ahead`` follows a reference.
     """
 
-    def __init__(self, channel: Channel, recorded: list[bytes]) -> None:
+    def __init__(self, channel: Channel, recorded: list[bytes], ahead: Ahead | None = None) -> None:
         self._channel = channel
         self._recorded = recorded
+        self._ahead = ahead
         self._loaded = False
         self.made: list[bytes] = []
         """The text of every call so far."""
@@ -90,9 +93,12 @@ class Proxy:
     def __call__(self, *args: object, **kwargs: object) -> Any:
         self.ensure_loaded()
         try:
-            call = dump([[encode(a) for a in args], encode(kwargs)])
+            given = [[encode(a) for a in args], encode(kwargs)]
         except NotPlain as error:
             raise Unsendable(f"an argument does not cross: {error}") from error
+        call = dump(given)
+        if self._ahead is not None:
+            self._ahead.called(given)
         position = len(self.made)
         self.made.append(call)
         if position >= len(self._recorded):
@@ -140,11 +146,15 @@ class Proxy:
 
     def _receive(self) -> list[Any]:
         try:
-            return parse_reply(self._channel.receive())
+            text = self._channel.receive()
+            reply = parse_reply(text)
         except ChannelClosed:
             raise self._end("gone", "ended before the tests were answered") from None
         except ProtocolError as error:
             raise self._end("error", f"broke the protocol: {error}") from None
+        if self._ahead is not None:
+            self._ahead.answered(text)
+        return reply
 
     def _end(self, verdict: str, reason: str) -> Ended:
         self.ended = Ended(verdict, reason)

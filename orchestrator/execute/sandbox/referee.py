@@ -16,6 +16,7 @@ import time
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
+from orchestrator.execute.sandbox.ahead import Ahead
 from orchestrator.execute.sandbox.candidate import parse_reply
 from orchestrator.execute.sandbox.protocol import Channel, ChannelClosed, ProtocolError, dump, encode, frame
 from orchestrator.execute.sandbox.proxy import CandidateError, Ended, Opaque, Proxy, Unsendable
@@ -72,6 +73,7 @@ def serve(control: socket.socket) -> None:
 def _work(control: Channel, candidate: Channel, job: dict[str, Any], known: dict[str, _Tests]) -> dict[str, Any]:
     began = time.process_time()
     proxy = Proxy(candidate, [])
+    ahead = Ahead()
     greeting = 0.0
     try:
         if job["tests"] is not None:
@@ -90,7 +92,7 @@ def _work(control: Channel, candidate: Channel, job: dict[str, Any], known: dict
     except (SyntaxError, ValueError) as error:
         result = _Result("invalid", f"the tests do not compile: {error}")
     else:
-        proxy = Proxy(candidate, recorded)
+        proxy = Proxy(candidate, recorded, ahead if job["record"] else None)
         result = _judge(control, proxy, tests, job)
     return {
         "verdict": result.verdict,
@@ -98,7 +100,7 @@ def _work(control: Channel, candidate: Channel, job: dict[str, Any], known: dict
         "tainted": result.tainted,
         "greeting": greeting,
         "calls": len(proxy.made),
-        "recording": [call.decode() for call in proxy.made] if job["record"] else [],
+        "recording": [call.decode() for call in proxy.made[: ahead.calls]],
         "cpu_s": time.process_time() - began,
     }
 
@@ -153,7 +155,7 @@ def _try_examples(
             if proxy.ended is not None:
                 raise proxy.ended from None
             result = _explain(error, proxy)
-            passed, shown = False, result.reason
+            passed, shown = False, _one_line(result.reason)
         control.send(frame(dump(encode(["o", index, passed, shown]))))
         if not passed and first.verdict == "passed":
             first = result
@@ -174,7 +176,7 @@ def _failed_line(error: BaseException, source: str) -> str:
 
 def _said(error: AssertionError, source: str) -> str:
     """What the tests say of a failure: their message and, where it is an assertion, the line."""
-    line, message = _failed_line(error, source), str(error)
+    line, message = _failed_line(error, source), _text(error)
     if not line.startswith("assert"):
         return message or line
     # The line says what was asked and expected; most suites' messages, if any, number the tests.
@@ -185,19 +187,28 @@ def _explain(error: BaseException, proxy: Proxy, source: str = "") -> _Result:
     if isinstance(error, Ended):
         return _Result(error.verdict, error.reason)
     if any(error is raised for raised in proxy.raised):
-        text = str(error) if isinstance(error, CandidateError) else _name(error)
+        text = _text(error) if isinstance(error, CandidateError) else _name(error)
         return _Result("out_of_memory" if isinstance(error, MemoryError) else "error", text)
     if isinstance(error, AssertionError):
         said = _said(error, source)
         return _Result("wrong_answer", f"at call {len(proxy.made)}" + (f": {said}" if said else ""))
     if isinstance(error, Unsendable):
-        return _Result("unsendable", str(error))
+        return _Result("unsendable", _text(error))
     tainted = isinstance(error, MemoryError) or not isinstance(error, Exception)
     return _Result("wrong_answer", f"the tests could not use the answer: {_name(error)}", tainted)
 
 
+def _text(error: BaseException) -> str:
+    """What an exception says. It may hold an answer (``assert x == 4, x``), and not every answer has a text."""
+    try:
+        return str(error)
+    except (ValueError, RecursionError, MemoryError):
+        # The interpreter writes no integer of more than some thousand digits.
+        return ""
+
+
 def _name(error: BaseException) -> str:
-    message = str(error)
+    message = _text(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
@@ -208,7 +219,9 @@ def _show(value: object) -> str:
 
 def _one_line(reason: str) -> str:
     """What a program calls its exceptions ends on terminals: nothing but printable text may get there."""
-    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(reason.split()))
+    # Cut first: a message that was written by hand may be as long as a frame.
+    words = " ".join(reason[:_MOST_GOT].split())
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
     return plain[:_MOST_REASON]
 
 

@@ -55,7 +55,7 @@ _CLONE_NAMESPACES: Final = 0x7E020000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 _CLONE_NEWPID: Final = 0x20000000
 _CLONE_THREAD: Final = 0x10000
-_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX, _F_SETLEASE = 8, 10, 15, 1024
 _FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX = 0x8901, 0x8902, 0x5412, 0x541C
 _O_TRUNC, _O_ACCMODE = 0o1000, 0o3
 _FILE_TYPE: Final = 0o170000
@@ -231,8 +231,9 @@ def base_filter(policy: SyscallPolicy, machine: str | None = None) -> bytes:
         rules.deny(_MEMORY_FILES, errno.ENOSYS)
     allowed = _CLONE_NEWPID if policy.pid_namespaces else 0
     rules.deny_bits("clone", 0, _CLONE_NAMESPACES & ~allowed, errno.EPERM)
-    # Through these the kernel signals others, or types into a terminal, on the caller's behalf.
-    rules.deny_values("fcntl", 1, [_F_SETOWN, _F_SETSIG, _F_SETOWN_EX], errno.EPERM)
+    # Through these the kernel signals others, types into a terminal, or has whoever opens a file wait, on the
+    # caller's behalf.
+    rules.deny_values("fcntl", 1, [_F_SETOWN, _F_SETSIG, _F_SETOWN_EX, _F_SETLEASE], errno.EPERM)
     rules.deny_values("ioctl", 1, [_FIOSETOWN, _SIOCSPGRP, _TIOCSTI, _TIOCLINUX], errno.EPERM)
     if policy.landlock_abi < 3:
         rules.deny(["truncate", "openat2"], errno.EPERM)

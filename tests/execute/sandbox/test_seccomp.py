@@ -1,5 +1,6 @@
 import ctypes
 import errno
+import fcntl
 import os
 import socket
 import stat
@@ -110,6 +111,14 @@ def test_namespaces_cannot_be_made_through_clone() -> None:
     base = seccomp.base_filter(CONTAINED, "x86_64")
     for flag in (0x20000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000):
         assert refused(decide(base, "x86_64", clone, flag | 17)) == errno.EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("command", ["F_SETOWN", "F_SETSIG", "F_SETLEASE"])
+def test_nobody_else_is_signalled_or_held_up_through_fcntl(machine: str, command: str) -> None:
+    base, nr = seccomp.base_filter(CONTAINED, machine), number("fcntl", machine) or 0
+    assert refused(decide(base, machine, nr, 3, getattr(fcntl, command))) == errno.EPERM
+    assert refused(decide(base, machine, nr, 3, fcntl.F_SETFL)) is None
 
 
 def test_pid_namespaces_are_for_the_zygote_only() -> None:
