@@ -68,7 +68,10 @@ def build_plan(arguments: Arguments) -> Plan:
         if all(empty):
             raise ConfigError(f"suite={suites[0].name}: {empty[0]}")
         told = "".join(f"; {note}" for note in notes[:1])
-        raise ConfigError(f"problems={show(expansion.base.problems)} selects no problem of any suite{told}")
+        key, chosen = "problems", expansion.base.problems
+        if chosen is None:
+            key, chosen = "suite.problems", points[0].config.suite.problems
+        raise ConfigError(f"{key}={show(chosen)} selects no problem of any suite{told}")
     check_prices(cells)
     for log in {cell.config.rehearsal.log for cell in cells if cell.synthetic} - {None}:
         check_log(str(log))
