@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -51,6 +50,7 @@ from orchestrator.driver.tracking import Tracking
 from orchestrator.journal.cache import ReplyCache
 from orchestrator.journal.store import Journal
 from orchestrator.ledger import Ledger
+from orchestrator.plan.folders import cache_file
 from orchestrator.plan.model import Plan
 from orchestrator.report import terminal_table, write_report
 from orchestrator.track.display import Display
@@ -344,8 +344,7 @@ class _Run:
         config = self.plan.config
         if config.cache not in ("read", "write", "readwrite"):
             return None
-        path = Path(config.cache_path or Path.cwd() / ".cache" / "replies.sqlite")
-        cache = ReplyCache(path, config.cache)  # type: ignore[arg-type]  # checked with the configuration
+        cache = ReplyCache(cache_file(config), config.cache)  # type: ignore[arg-type]  # checked with the configuration
         stack.callback(cache.close)
         return cache
 

@@ -15,7 +15,7 @@ from orchestrator.core.problems import Suite
 from orchestrator.plan.again import regrade_plan, resume_plan
 from orchestrator.plan.answers import count_answers
 from orchestrator.plan.expand import Point, expand
-from orchestrator.plan.folders import check_log, choose_run_dir
+from orchestrator.plan.folders import check_cache, check_log, choose_run_dir
 from orchestrator.plan.keys import with_stand_in
 from orchestrator.plan.model import Cell, Plan
 from orchestrator.plan.suites import SuiteShelf, select_problems
@@ -75,6 +75,7 @@ def build_plan(arguments: Arguments) -> Plan:
     check_prices(cells)
     for log in {cell.config.rehearsal.log for cell in cells if cell.synthetic} - {None}:
         check_log(str(log))
+    check_cache(expansion.base)
     plan = Plan(
         name=expansion.name,
         config=expansion.base,
