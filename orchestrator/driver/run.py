@@ -48,7 +48,7 @@ from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, problems_by_pool
 from orchestrator.driver.tracking import Tracking
 from orchestrator.journal.cache import ReplyCache
-from orchestrator.journal.store import Journal
+from orchestrator.journal.store import Journal, JournalBusy, holds_steps
 from orchestrator.ledger import Ledger
 from orchestrator.plan.folders import cache_file
 from orchestrator.plan.model import Plan
@@ -75,7 +75,11 @@ def run_plan(plan: Plan) -> int:
     try:
         return asyncio.run(_Run(plan, console).main())
     except EXPECTED as error:
-        say_failure(Console(stderr=True), error)
+        console = Console(stderr=True)
+        say_failure(console, error)
+        if not isinstance(error, JournalBusy) and holds_steps(plan.run_dir / "journal.sqlite"):
+            # A full disk, for instance: what was bought is in the journal.
+            console.print(how_to_resume(plan), highlight=False, markup=False, soft_wrap=True)
         return FAILED
 
 
