@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not found:
         print(f"{chosen.file} holds no problem; it must hold one JSON object a line")
         return 1
-    print(f"{chosen.file}: {len(found)} problems, {len({line for line, _ in wrong_lines})} wrong")
+    wrong_count = len({line for line, _ in wrong_lines})
+    print(f"{chosen.file}: {len(found)} problem{'s' * (len(found) != 1)}, {wrong_count} wrong")
     return 1 if wrong_lines else 0
 
 

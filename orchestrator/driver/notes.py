@@ -44,9 +44,10 @@ def announce(plan: Plan, console: Console) -> None:
         console.print(banner)
     for note in plan.notes:
         console.print(note, highlight=False, markup=False)
-    cells = len(plan.cells)
+    cells, trials = len(plan.cells), plan.trial_count
     console.print(
-        f"{plan.name}: {cells} cell{'s' * (cells != 1)}, {plan.trial_count} trials, files in {shown(plan.run_dir)}",
+        f"{plan.name}: {cells} cell{'s' * (cells != 1)}, {trials} trial{'s' * (trials != 1)}, "
+        f"files in {shown(plan.run_dir)}",
         highlight=False,
         markup=False,
         soft_wrap=True,

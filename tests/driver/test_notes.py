@@ -32,6 +32,7 @@ def test_an_identical_run_is_offered_only_where_it_had_begun_to_work(in_folder: 
     write_record(earlier, make_record(earlier) | {"status": "failed"})
     again = replace(load_plan(words), run_dir=earlier.run_dir.with_name("again"))
     assert "resume=" not in said(again), "it has no journal"
+    assert "1 cell, 1 trial, files in" in said(again)
 
     async def check() -> None:
         journal = Journal(earlier.run_dir / "journal.sqlite", "failed")
