@@ -10,6 +10,7 @@ from typing import Final
 
 from orchestrator.config.arguments import Arguments, parse_arguments
 from orchestrator.config.errors import ConfigError
+from orchestrator.core.streams import print_what_fits
 
 __all__ = ["CONFIGURATION", "INTERRUPTED", "main"]
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 the run failed, 2 the configuration is wrong, 3 the budget is used up, 130 interrupted.
     """
+    print_what_fits()
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         return _run(parse_arguments(words))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.core.execution import Job
 from orchestrator.core.problems import ExampleTests, Problem
+from orchestrator.core.streams import print_what_fits
 from orchestrator.core.verdicts import Verdict
 from tasks.registry import SuiteError, load_suite
 from tasks.suite import helpers_of
@@ -27,6 +28,7 @@ _SUITES: Final = ("custom", "humaneval", "humaneval_plus", "mbpp")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    print_what_fits()
     parser = argparse.ArgumentParser(
         prog="python -m tasks.validate",
         description="Run every reference of a suite's file against its own tests; say line by line what is wrong.",
@@ -49,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not found:
         print(f"{chosen.file} holds no problem; it must hold one JSON object a line")
         return 1
-    print(f"{chosen.file}: {len(found)} problems, {len({line for line, _ in wrong_lines})} wrong")
+    wrong_count = len({line for line, _ in wrong_lines})
+    print(f"{chosen.file}: {len(found)} problem{'s' * (len(found) != 1)}, {wrong_count} wrong")
     return 1 if wrong_lines else 0
 
 

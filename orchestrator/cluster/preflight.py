@@ -156,11 +156,13 @@ def _generating(reports: Sequence[NodeReport]) -> list[Finding]:
 
 def table(driver: NodeFacts, reports: Sequence[NodeReport]) -> Table:
     """The nodes, one line each."""
+    from rich import box
     from rich.table import Table
 
-    made = Table(title="preflight", title_justify="left", show_lines=False)
+    made = Table(title="preflight", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
     for column in ("node", "slots", "labels", "cards", "runs", "clock", "scratch", "isolation", "reaches"):
-        made.add_column(column, overflow="fold")
+        # What a node says may take several lines; a heading broken in two cannot be read.
+        made.add_column(column, overflow="fold", min_width=len(column))
     for report in reports:
         node, facts = report.node, report.facts
         slots = f"{node.cpus} CPU" + (f", {node.gpus} GPU" if node.gpus else "")

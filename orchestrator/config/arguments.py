@@ -36,7 +36,7 @@ SHORT_AXES: Final = {
     "level": "suite.level",
     "effort": "model.effort",
 }
-_FLAGS: Final = ("--help", "--version", "--cfg", "--config-dir", "--multirun")
+_FLAGS: Final = ("--help", "--version", "--cfg", "--config-dir")
 _HYDRA_ONLY: Final = (
     "--hydra-help",
     "--resolve",
@@ -145,7 +145,9 @@ def check_axis(key: str, values: list[Any], folders: Sequence[Path]) -> None:
             raise ConfigError(
                 f"axes.{key} cannot be an axis, because {key} belongs to the whole run; set {key} itself"
             )
-        raise ConfigError(f"axes.{key} is no key{did_you_mean(key, [*AXIS_GROUPS, *cell_fields])}")
+        meant = did_you_mean(key, [*AXIS_GROUPS, *cell_fields])
+        meant = meant or "; an axis is a key of a cell, e.g. axes.turns=[1,3]"
+        raise ConfigError(f"axes.{key} is no key{meant}")
     if not values:
         raise ConfigError(f"axes.{key}=[] has no values; give at least one")
     for value in values:
@@ -174,6 +176,8 @@ def _take_flags(argv: list[str]) -> tuple[list[str], str | None, dict[str, bool]
             extra = value if has_value else argv.pop(0)
         elif name in ("--cfg", "-c"):
             shown = value if has_value else argv.pop(0) if argv else ""
+            if not shown:
+                raise ConfigError("--cfg needs a word: --cfg job prints the configuration")
             if shown != "job":
                 raise ConfigError(f"--cfg {shown} is not offered; --cfg job prints the configuration")
             flags["cfg"] = True
@@ -221,17 +225,18 @@ def _setting(word: str, folders: Sequence[Path]) -> Setting:
         key = word[1:].partition("=")[0]
         raise ConfigError(f"{word} would remove a key, and every key is needed; set it instead, e.g. {key}=null")
     name, equals, raw = bare.partition("=")
-    if not equals:
+    if not equals or not name:
         sweeps = options("sweep", folders)
         hint = f"; did you mean +sweep={word}?" if word in sweeps else ", e.g. samples=5"
-        raise ConfigError(f"{word} is not of the form key=value{hint}")
+        raise ConfigError(f"{show(word) or 'an empty word'} is not of the form key=value{hint}")
     if name.startswith(("hydra.", "hydra/")) or name == "hydra":
         raise ConfigError(f"{name} is a key of Hydra's own that has no effect here; run.dir chooses the folder")
     if name in GROUPS:
         return _choice(word, name, raw, folders)
     if field_type(name) is None and not section(name):
         everything = [*GROUPS, *known_keys()]
-        raise ConfigError(f"{name} is no key{did_you_mean(name, everything)}")
+        meant = did_you_mean(name, everything) or "; --cfg job prints every key there is"
+        raise ConfigError(f"{name} is no key{meant}")
     group, _, last = name.partition(".")
     if last == "name" and group in GROUPS:
         raise ConfigError(f"{name} is set by the option's file; choose an option with {group}={raw}")

@@ -84,7 +84,11 @@ def help_text(folders: Sequence[Path], width: int | None = None) -> str:
     """
     columns = max(40, min(width or shutil.get_terminal_size((100, 24)).columns, 110))
     parts = [
-        "Usage: python -m orchestrator [FLAG] [+sweep=NAME] [KEY=VALUE ...] ['axes.KEY=[A,B]' ...]",
+        _wrapped(
+            "Usage: python -m orchestrator [FLAG] [+sweep=NAME] [KEY=VALUE ...] ['axes.KEY=[A,B]' ...]",
+            columns,
+            hanging="  ",
+        ),
         _wrapped(_INTRODUCTION, columns),
         _section(
             "Examples", [(f"python -m orchestrator {words}", text) for words, text in _EXAMPLES], columns, True
@@ -108,10 +112,11 @@ def help_text(folders: Sequence[Path], width: int | None = None) -> str:
         parts.append(_section(_TITLES[group], [(name, describe(file)) for name, file in found.items()], columns))
     parts.append(_section("Keys set most, with defaults", _KEYS, columns))
     parts.append(_section("Flags", _FLAGS, columns))
-    parts.append(
-        "Exit codes: 0 done, 1 the run failed, 2 configuration, 3 budget used up, 130 interrupted.\n"
-        "Afterwards: python -m orchestrator.report RUN [OTHER RUN ...] [--html] [--problem ID] [--gate]"
+    last = (
+        "Exit codes: 0 done, 1 the run failed, 2 configuration, 3 budget used up, 130 interrupted.",
+        "Afterwards: python -m orchestrator.report RUN [OTHER RUN ...] [--html] [--problem ID] [--claims] [--gate]",
     )
+    parts.append("\n".join(_wrapped(line, columns, hanging="  ") for line in last))
     return "\n\n".join(parts) + "\n"
 
 
@@ -130,5 +135,7 @@ def _section(title: str, rows: Sequence[tuple[str, str]], columns: int, below: b
     return "\n".join(lines)
 
 
-def _wrapped(text: str, columns: int, indent: str = "") -> str:
-    return textwrap.fill(text, columns, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+def _wrapped(text: str, columns: int, indent: str = "", hanging: str = "") -> str:
+    return textwrap.fill(
+        text, columns, initial_indent=indent, subsequent_indent=indent + hanging, break_on_hyphens=False
+    )

@@ -23,6 +23,7 @@ from orchestrator.generate.service import FatalApiError
 from orchestrator.journal.store import JournalBusy, JournalError
 from orchestrator.plan.model import Plan
 from orchestrator.report import conclusions
+from orchestrator.report.errors import ReportError
 from orchestrator.track.mlflow_store import TrackingUnreachable
 
 __all__ = [
@@ -53,6 +54,7 @@ EXPECTED: Final = (
     PoolBroken,
     RegradeError,
     RehearsalServerError,
+    ReportError,
     TrackingUnreachable,
 )
 """What ends a run with one sentence. Anything else is a fault of ours and keeps its traceback."""

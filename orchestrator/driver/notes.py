@@ -11,6 +11,7 @@ from rich.panel import Panel
 from orchestrator.driver.books import Books
 from orchestrator.driver.record import run_status
 from orchestrator.driver.setup import Work
+from orchestrator.journal.store import holds_steps
 from orchestrator.ledger import Ledger, Totals
 from orchestrator.plan.folders import same_runs
 from orchestrator.plan.model import Plan
@@ -43,9 +44,10 @@ def announce(plan: Plan, console: Console) -> None:
         console.print(banner)
     for note in plan.notes:
         console.print(note, highlight=False, markup=False)
-    cells = len(plan.cells)
+    cells, trials = len(plan.cells), plan.trial_count
     console.print(
-        f"{plan.name}: {cells} cell{'s' * (cells != 1)}, {plan.trial_count} trials, files in {shown(plan.run_dir)}",
+        f"{plan.name}: {cells} cell{'s' * (cells != 1)}, {trials} trial{'s' * (trials != 1)}, "
+        f"files in {shown(plan.run_dir)}",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -57,10 +59,11 @@ def announce(plan: Plan, console: Console) -> None:
         console.print("resuming: finished steps answer from the journal", highlight=False)
         return
     for folder in reversed(same_runs(plan)):
-        if run_status(folder) != "done":
+        # A run that failed before its first step has nothing to go on with.
+        if run_status(folder) != "done" and holds_steps(folder / "journal.sqlite"):
             command = f"python -m orchestrator resume={shown(folder)}"
             console.print(
-                f"an identical plan was interrupted; to go on with it: {command}",
+                f"an identical plan was begun and not finished; to go on with it: {command}",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,
@@ -92,7 +95,7 @@ def _money(totals: Totals, synthetic: bool) -> list[str]:
     if not totals.committed:
         return []
     kind = "synthetic dollars" if synthetic else "dollars"
-    cap = "no cap" if totals.cap is None else f"a budget of ${totals.cap}"
+    cap = "no cap" if totals.cap is None else f"a budget of ${totals.cap.normalize():f}"
     # What is still reserved at the end was left in flight: the next driver finds it unsettled.
     left = totals.unsettled + totals.reserved
     unsettled = f", and up to ${left:.4f} more that may have been charged (unsettled)"

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -49,8 +48,9 @@ from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, problems_by_pool
 from orchestrator.driver.tracking import Tracking
 from orchestrator.journal.cache import ReplyCache
-from orchestrator.journal.store import Journal
+from orchestrator.journal.store import Journal, JournalBusy, holds_steps
 from orchestrator.ledger import Ledger
+from orchestrator.plan.folders import cache_file
 from orchestrator.plan.model import Plan
 from orchestrator.report import terminal_table, write_report
 from orchestrator.track.display import Display
@@ -75,7 +75,11 @@ def run_plan(plan: Plan) -> int:
     try:
         return asyncio.run(_Run(plan, console).main())
     except EXPECTED as error:
-        say_failure(Console(stderr=True), error)
+        console = Console(stderr=True)
+        say_failure(console, error)
+        if not isinstance(error, JournalBusy) and holds_steps(plan.run_dir / "journal.sqlite"):
+            # A full disk, for instance: what was bought is in the journal.
+            console.print(how_to_resume(plan), highlight=False, markup=False, soft_wrap=True)
         return FAILED
 
 
@@ -344,8 +348,7 @@ class _Run:
         config = self.plan.config
         if config.cache not in ("read", "write", "readwrite"):
             return None
-        path = Path(config.cache_path or Path.cwd() / ".cache" / "replies.sqlite")
-        cache = ReplyCache(path, config.cache)  # type: ignore[arg-type]  # checked with the configuration
+        cache = ReplyCache(cache_file(config), config.cache)  # type: ignore[arg-type]  # checked with the configuration
         stack.callback(cache.close)
         return cache
 

@@ -9,7 +9,7 @@ with an answer, or did not end on it
 loading or a call raised, no such entry point, the  ``error``
 process ended before the tests were answered,
 too many processes or files, a malformed frame
-MemoryError, or stopped for its memory              ``out_of_memory``
+MemoryError, or more memory than its limit          ``out_of_memory``
 more than 2 L of CPU, or stopped by the wall clock  ``timeout``
 ==================================================  ======================================================
 
@@ -50,7 +50,8 @@ def decide(seen: Observation, limits: Limits, *, final: bool, alone: bool) -> De
         final: never provisional (feedback, preparation, and runs ``alone``).
         alone: nothing else ran on the node.
     """
-    if seen.stop == "memory":
+    # What was used between two looks counts as well: how often there is a look depends on how busy the machine is.
+    if seen.stop == "memory" or seen.peak_bytes > limits.memory_bytes:
         return Decision(Verdict.OUT_OF_MEMORY, f"used more than {limits.memory_bytes >> 20} MiB of memory")
     if seen.cpu_s > 2 * limits.cpu_s or seen.stop == "cpu":
         return Decision(Verdict.TIMEOUT, f"used more than {2 * limits.cpu_s:g} s of CPU time")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -21,7 +22,7 @@ from orchestrator.journal.codec import dump, load_execution, load_preparation
 from orchestrator.journal.rows import REPLY_COLUMNS, StoredReply, insert_reply, select_reply
 from orchestrator.journal.writer import GroupCommitWriter, JournalError
 
-__all__ = ["Journal", "JournalBusy", "JournalError", "ReservationRow", "ReservationState"]
+__all__ = ["Journal", "JournalBusy", "JournalError", "ReservationRow", "ReservationState", "holds_steps"]
 
 ReservationState = Literal["reserved", "settled", "released", "unsettled"]
 
@@ -42,6 +43,16 @@ CREATE INDEX IF NOT EXISTS reservations_by_state ON reservations (state);
 CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, payload TEXT NOT NULL, open INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS preparations (key TEXT PRIMARY KEY, preparation TEXT NOT NULL);
 """
+
+
+def holds_steps(path: Path) -> bool:
+    """Whether the journal at ``path`` has anything that a resume would take up; False where it cannot be read."""
+    tables = ("replies", "verdicts", "reservations", "batches")
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as journal:
+            return any(journal.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in tables)
+    except sqlite3.Error:
+        return False
 
 
 class JournalBusy(RuntimeError):

@@ -15,7 +15,7 @@ from orchestrator.core.problems import Suite
 from orchestrator.plan.again import regrade_plan, resume_plan
 from orchestrator.plan.answers import count_answers
 from orchestrator.plan.expand import Point, expand
-from orchestrator.plan.folders import check_log, choose_run_dir
+from orchestrator.plan.folders import check_cache, check_log, choose_run_dir
 from orchestrator.plan.keys import with_stand_in
 from orchestrator.plan.model import Cell, Plan
 from orchestrator.plan.suites import SuiteShelf, select_problems
@@ -68,10 +68,14 @@ def build_plan(arguments: Arguments) -> Plan:
         if all(empty):
             raise ConfigError(f"suite={suites[0].name}: {empty[0]}")
         told = "".join(f"; {note}" for note in notes[:1])
-        raise ConfigError(f"problems={show(expansion.base.problems)} selects no problem of any suite{told}")
+        key, chosen = "problems", expansion.base.problems
+        if chosen is None:
+            key, chosen = "suite.problems", points[0].config.suite.problems
+        raise ConfigError(f"{key}={show(chosen)} selects no problem of any suite{told}")
     check_prices(cells)
     for log in {cell.config.rehearsal.log for cell in cells if cell.synthetic} - {None}:
         check_log(str(log))
+    check_cache(expansion.base)
     plan = Plan(
         name=expansion.name,
         config=expansion.base,

@@ -10,9 +10,19 @@ from pathlib import Path
 
 from orchestrator.config.errors import ConfigError, show
 from orchestrator.config.paths import absolute
+from orchestrator.config.schema import Config
 from orchestrator.plan.model import Plan
 
-__all__ = ["PLAN_FILE", "check_log", "check_results_uri", "choose_run_dir", "recorded_digest", "same_runs"]
+__all__ = [
+    "PLAN_FILE",
+    "cache_file",
+    "check_cache",
+    "check_log",
+    "check_results_uri",
+    "choose_run_dir",
+    "recorded_digest",
+    "same_runs",
+]
 
 PLAN_FILE = "plan.json"
 
@@ -91,6 +101,34 @@ def check_log(log: str) -> None:
             raise ConfigError(f"{given} cannot be made, because {file.parent} is not a folder")
         _check_writable(file.parent, given)
     elif not os.access(file, os.W_OK):
+        raise ConfigError(f"{given} cannot be written to; name another file")
+
+
+def cache_file(config: Config) -> Path:
+    """The file of the replies that runs share: ``cache_path``, or ``.cache/replies.sqlite`` under this folder.
+
+    Raises:
+        ConfigError: ``cache_path`` begins with a user who has no home here.
+    """
+    if config.cache_path is None:
+        return Path.cwd() / ".cache" / "replies.sqlite"
+    return absolute(config.cache_path, "cache_path")
+
+
+def check_cache(config: Config) -> None:
+    """Refuse a ``cache_path`` that could not be opened, where replies are shared; nothing is made.
+
+    Raises:
+        ConfigError: it is a folder, or cannot be made or written to.
+    """
+    if config.cache == "off":
+        return
+    file = cache_file(config)
+    given = f"cache_path={file}"
+    if file.is_dir():
+        raise ConfigError(f"{given} is a folder; name a file")
+    _check_writable(file.parent, given)
+    if file.exists() and not os.access(file, os.W_OK):
         raise ConfigError(f"{given} cannot be written to; name another file")
 
 

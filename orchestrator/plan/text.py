@@ -19,7 +19,7 @@ def plan_text(plan: Plan, width: int | None = None, counts: TokenCounts | None =
 
     Args:
         plan: a checked plan.
-        width: columns; by default the terminal's. Below 60 every cell takes several lines.
+        width: columns; by default the terminal's. Where the table does not fit, every cell takes several lines.
         counts: the provider's count of the plan's requests, where it was asked.
     """
     columns = max(30, width or shutil.get_terminal_size((100, 24)).columns)
@@ -29,7 +29,7 @@ def plan_text(plan: Plan, width: int | None = None, counts: TokenCounts | None =
         f"Plan {plan.name}: {_many(len(plan.cells), 'cell')}, {_many(plan.trial_count, 'trial')}",
         f"Files would go to {plan.run_dir}" if not plan.resume else f"Goes on in {plan.run_dir}",
         "",
-        *(_wide(plan, cost) if columns >= 80 else _narrow(plan, cost)),
+        *_cells(plan, cost, columns),
         "",
     ]
     for note in (*plan.notes, *cost_lines(plan, cost, counts), "Nothing was run and nothing was spent."):
@@ -119,16 +119,24 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def _cells(plan: Plan, cost: PlanCost, columns: int) -> list[str]:
+    """A line a cell where all of them fit, several otherwise."""
+    wide = _wide(plan, cost)
+    return wide if max(map(len, wide)) <= columns else _narrow(plan, cost)
+
+
 def _wide(plan: Plan, cost: PlanCost) -> list[str]:
-    longest = max(len(cell.id) for cell in plan.cells)
-    head = f"{'cell':<{longest}}  {'problems':>8}  {'trials':>7}  {'requests':>15}  runs on"
-    lines = [head, "-" * len(head)]
+    rows = [("cell", "problems", "trials", "requests", "shared", "runs on")]
     for cell, asked in zip(plan.cells, cost.cells, strict=True):
         requests = _requests(asked.requests_low, asked.requests_high)
-        counts = f"{len(cell.problems):>8,}  {cell.trials:>7,}  {requests:>15}"
-        shared = f" ({asked.shared:,} shared)" if asked.shared else ""
-        lines.append(f"{cell.id:<{longest}}  {counts}  {_place(cell)}{shared}")
-    return lines
+        shared = f"{asked.shared:,}" if asked.shared else ""
+        rows.append((cell.id, f"{len(cell.problems):,}", f"{cell.trials:,}", requests, shared, _place(cell)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *counts, last in rows:
+        numbers = (f"{count:>{width}}" for count, width in zip(counts, widths[1:-1], strict=True))
+        lines.append("  ".join((f"{first:<{widths[0]}}", *numbers, last)))
+    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 
 def _narrow(plan: Plan, cost: PlanCost) -> list[str]:
@@ -136,7 +144,8 @@ def _narrow(plan: Plan, cost: PlanCost) -> list[str]:
     for cell, asked in zip(plan.cells, cost.cells, strict=True):
         lines.append(cell.id)
         lines.append(f"  {_many(len(cell.problems), 'problem')}, {_many(cell.trials, 'trial')}")
-        lines.append(f"  requests {_requests(asked.requests_low, asked.requests_high)}")
+        shared = f" ({asked.shared:,} shared)" if asked.shared else ""
+        lines.append(f"  requests {_requests(asked.requests_low, asked.requests_high)}{shared}")
         lines.append(f"  runs on {_place(cell)}")
     return lines
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.core.streams import print_what_fits
 from orchestrator.report.claims import terminal_claims
 from orchestrator.report.compare import GATE, compare_runs, print_comparison
 from orchestrator.report.errors import ReportError
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 2 for bad input, and with ``--gate`` 1 or 3 (see ``--help``)."""
     from rich.console import Console
 
+    print_what_fits()
     options = _parser().parse_args(arguments)
     console = Console(highlight=False)
     try:

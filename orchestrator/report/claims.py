@@ -21,6 +21,7 @@ def terminal_claims(run: Run) -> RenderableType:
     """Which of the article's claims this run supports, refutes, cannot tell about or did not measure."""
     from rich.console import Group
     from rich.padding import Padding
+    from rich.table import Table
     from rich.text import Text
 
     summary = run.summary()
@@ -31,8 +32,13 @@ def terminal_claims(run: Run) -> RenderableType:
     if summary.synthetic:
         parts.append(Text(words.SYNTHETIC, style="yellow"))
     for finding in found:
-        head = Text.assemble((f"{finding.status:<13}", STYLES[finding.status]), words.clean(finding.subject))
-        parts.append(head.append(f" (claimed: {finding.claimed})", style="dim"))
+        # Two columns, so that what does not fit one line goes on beside its status and not below it.
+        head = Table.grid()
+        head.add_column(width=13)
+        head.add_column(overflow="fold")
+        claim = Text.assemble(words.clean(finding.subject), (f" (claimed: {finding.claimed})", "dim"))
+        head.add_row(Text(finding.status, style=STYLES[finding.status]), claim)
+        parts.append(head)
         parts.append(Padding(Text(words.clean(finding.sentence)), (0, 0, 0, 13)))
     parts.append(Text("\nCost and benefit (its Table 2)", style="bold"))
     for row in benefit_table(evidence):

@@ -59,7 +59,7 @@ def _listed(subjects: Sequence[str]) -> str:
     if len(subjects) == 1:
         return subjects[0]
     kinds = Counter(subject.partition(",")[0] if "," in subject else "its own words" for subject in subjects)
-    return ", ".join(f"{count} rows of {KINDS.get(kind, kind)}" for kind, count in kinds.items())
+    return ", ".join(f"{count} row{'s' * (count != 1)} of {KINDS.get(kind, kind)}" for kind, count in kinds.items())
 
 
 KINDS = {"Workload": "the workloads", "its own words": "what it says the hybrid can do"}

@@ -139,7 +139,8 @@ def _table(title: str, *headings: str) -> Table:
     table.add_column("model", overflow="fold")
     for heading in headings:
         style = "dim" if heading == "article" else ""
-        table.add_column(heading, justify="right", style=style)
+        # In a narrow terminal a number takes two lines; cut short it would be another number.
+        table.add_column(heading, justify="right", style=style, overflow="fold")
     return table
 
 

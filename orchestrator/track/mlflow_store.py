@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from orchestrator.core.uris import lacks_password, with_password, without_password
@@ -23,6 +24,9 @@ __all__ = [
 ]
 
 PASSWORD = "MLFLOW_TRACKING_PASSWORD"
+
+_SQLITE: Final = b"SQLite format 3\0"
+"""How every SQLite file begins that is not empty."""
 
 
 class TrackingUnreachable(Exception):
@@ -90,6 +94,8 @@ def check_reachable(uri: str, *, timeout_s: float = 5.0) -> None:
             f"tracking.uri={shown} was recorded without its password: set {PASSWORD} or give tracking.uri again"
         )
     scheme = urlsplit(uri).scheme
+    if scheme == "sqlite":
+        _check_file(uri)
     if scheme in ("sqlite", "file", "databricks"):
         return
     if scheme not in ("http", "https"):
@@ -109,6 +115,31 @@ def check_reachable(uri: str, *, timeout_s: float = 5.0) -> None:
             f"tracking.uri={shown} answers with status {answer.status_code}; check the server"
         )
     _check_access(uri)
+
+
+def _check_file(uri: str) -> None:
+    """Refuse a SQLite store that cannot be made or written: MLflow itself would try for a minute."""
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute()
+    if not uri.startswith("sqlite:///") or path.name == ":memory:":
+        return
+    nearest = path.parent
+    while not nearest.exists():
+        # MLflow makes the folders that are missing.
+        nearest = nearest.parent
+    head = b""
+    try:
+        # SQLite writes a journal beside the file. Permission bits say nothing to root, so it is tried.
+        Path(tempfile.mkdtemp(prefix=".writable-", dir=nearest)).rmdir()
+        if path.exists():
+            with path.open("r+b") as file:
+                head = file.read(len(_SQLITE))
+    except OSError as error:
+        raise TrackingUnreachable(
+            f"tracking.uri={uri} cannot be written to ({error.strerror}); name another file, or set "
+            "tracking.enabled=false"
+        ) from None
+    if head not in (b"", _SQLITE):
+        raise TrackingUnreachable(f"tracking.uri={uri} is no SQLite file; name another or a new one")
 
 
 def _check_access(uri: str) -> None:

@@ -102,6 +102,14 @@ def test_the_table_shows_a_node_that_answers_and_one_that_does_not() -> None:
     assert "ray.io" not in text
 
 
+def test_no_heading_is_broken_in_a_terminal_of_80_columns() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table(GOOD, [NodeReport(NODE, GOOD)]))
+    title, _, head, *_ = console.export_text().splitlines()
+    assert title.split() == ["preflight"]
+    assert head.split() == ["node", "slots", "labels", "cards", "runs", "clock", "scratch", "isolation", "reaches"]
+
+
 def test_a_machine_tells_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a key")
     refused = "http://127.0.0.1:9"

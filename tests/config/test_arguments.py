@@ -69,7 +69,7 @@ def test_values_are_read_as_hydra_reads_them_and_paths_whole(word: str, value: o
         (["--hlep"], ["--hlep", "--help"]),
         (["--info"], ["--info", "Hydra"]),
         (["--cfg", "hydra"], ["--cfg job"]),
-        (["--cfg"], ["--cfg job"]),
+        (["--cfg"], ["--cfg needs a word", "--cfg job"]),
         (["--config-dir"], ["--config-dir DIR"]),
         (["--config-dir", "/no/such/folder"], ["/no/such/folder", "not a folder"]),
         (["samples"], ["samples", "key=value"]),
@@ -105,6 +105,10 @@ def test_values_are_read_as_hydra_reads_them_and_paths_whole(word: str, value: o
         (["axes.hardware.memory_bytes=[1,2]"], ["hardware.memory_bytes", "known by its name"]),
         (["axes.system=[hybrid]", "system=hybrid"], ["system", "keep one"]),
         (["axes.dtype=[fp32]", "suite.dtype=fp32"], ["suite.dtype", "keep one"]),
+        (["zzzqqx=1"], ["zzzqqx is no key", "--cfg job"]),
+        (["axes.zzzqqx=[1]"], ["axes.zzzqqx is no key", "axes.turns=[1,3]"]),
+        (["=5"], ["=5 is not of the form key=value"]),
+        ([""], ["an empty word", "key=value"]),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(words: list[str], fragments: list[str]) -> None:
@@ -114,6 +118,13 @@ def test_what_is_wrong_is_said_in_one_sentence(words: list[str], fragments: list
     assert "\n" not in text
     for fragment in fragments:
         assert fragment in text
+
+
+def test_flags_that_are_refused_are_not_offered() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_arguments(["-x"])
+    assert "--help" in str(caught.value)
+    assert "--multirun" not in str(caught.value)
 
 
 def test_a_file_of_the_users_that_would_never_be_read_is_refused(tmp_path: Path) -> None:

@@ -104,3 +104,17 @@ def test_a_rehearsal_server_that_cannot_start_is_one_sentence(tmp_path: Path) ->
     assert ended.code == FAILED, ended.out + ended.err
     assert "run failed: The rehearsal server cannot start" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_a_disk_that_takes_no_report_is_one_sentence_and_how_to_go_on(tmp_path: Path) -> None:
+    words = ["suite=humaneval", "system=execute_only", "limit=1", "run.dir=r", "tracking.enabled=false"]
+    assert run(tmp_path, *words, *QUICK).code == DONE
+    page = tmp_path / "r" / "report.html"
+    page.unlink()
+    # As little can be written there as on a full disk.
+    page.symlink_to("nowhere/report.html")
+    ended = run(tmp_path, "resume=r", "display=plain")
+    assert ended.code == FAILED, ended.out + ended.err
+    assert "report.html cannot be written" in ended.err
+    assert "to go on: python -m orchestrator resume=r" in ended.err
+    assert "Traceback" not in ended.err

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,17 @@ def test_final_whatever_ran_beside_it(
 ) -> None:
     decision = decide(observed, LIMITS, final=final, alone=alone)
     assert (decision.verdict.value, decision.reason, decision.provisional) == (verdict, reason, False)
+
+
+@pytest.mark.parametrize("verdict", ["passed", "wrong_answer", "error", "gone"])
+def test_memory_that_no_look_saw_counts(verdict: str) -> None:
+    """What the kernel saw at the most decides, not the moment at which somebody looked."""
+    for peak, within in ((LIMITS.memory_bytes, True), (LIMITS.memory_bytes + 1, False)):
+        observed = replace(seen(verdict), peak_bytes=peak)
+        decision = decide(observed, LIMITS, final=False, alone=False)
+        assert (decision.verdict is not Verdict.OUT_OF_MEMORY) is within
+        assert within or decision.reason == "used more than 64 MiB of memory"
+        assert not decision.provisional
 
 
 @pytest.mark.parametrize("verdict", ["passed", "wrong_answer", "error", "gone"])

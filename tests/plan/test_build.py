@@ -152,6 +152,7 @@ def test_answers_that_are_no_json_or_not_there(tmp_path: Path) -> None:
         (["problems=[HumanEval/164]"], ["HumanEval/164", "did you mean HumanEval/"]),
         (["problems=[humaneval/3]"], ["humaneval/3", "HumanEval/"]),
         (["problems=[]"], ["problems=[]"]),
+        (["suite.problems=[]"], ["suite.problems=[] selects no problem"]),
         (["suite.problems=[gpu/softmax]"], ["suite.problems", "gpu/softmax"]),
         (["samples=null"], ["samples=null"]),
         (["model.id=claude-nonsense-9"], ["claude-nonsense-9", "price"]),

@@ -79,6 +79,17 @@ def test_the_plan_in_words(width: int) -> None:
         assert all(len(line) <= width for line in text.splitlines() if "Files" not in line)
 
 
+@pytest.mark.parametrize(
+    "words", [["+sweep=humaneval"], ["+sweep=article"], ["+sweep=humaneval", "samples=1000000"]]
+)
+def test_the_cells_of_a_plan_fit_a_terminal_of_80_columns(words: list[str]) -> None:
+    plan = load_plan(words)
+    lines = [line for line in plan_text(plan, 80).splitlines() if not line.startswith("Files")]
+    assert max(map(len, lines)) <= 80
+    assert all(any(line.startswith(cell.id) for line in lines) for cell in plan.cells)
+    assert any("shared" in line for line in lines)
+
+
 def test_the_cap_is_named_where_it_may_bind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "not-a-real-key")
     assert "budget.usd=0.01 caps it" in plan_text(load_plan(["limit=9", "budget.usd=0.01", *PRICE]), 120)

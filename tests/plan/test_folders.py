@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.config.errors import ConfigError
 from orchestrator.plan import load_plan
-from orchestrator.plan.folders import choose_run_dir, same_runs
+from orchestrator.plan.folders import cache_file, choose_run_dir, same_runs
 from orchestrator.plan.store import write_plan
 
 
@@ -53,6 +53,23 @@ def test_logs_that_the_rehearsal_server_could_not_open(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=fragment) as caught:
             load_plan(["limit=1", "model=rehearsal", f"rehearsal.log={log}"])
         assert "rehearsal.log=" in str(caught.value)
+
+
+def test_caches_that_could_not_be_opened_are_refused_where_one_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "file").write_text("")
+    for path in ("new/replies.sqlite", "file", "~/replies.sqlite"):
+        plan = load_plan(["limit=1", "cache=read", f"cache_path={path}"])
+    assert cache_file(plan.config) == tmp_path / "home" / "replies.sqlite"
+    load_plan(["limit=1", "cache=readwrite"])
+    assert {path.name for path in tmp_path.iterdir()} == {"file"}, "a plan makes no file"
+    for path, fragment in ((".", "name a file"), ("file/x", "is not a folder"), ("/proc/x", "read-only")):
+        load_plan(["limit=1", f"cache_path={path}"])
+        with pytest.raises(ConfigError, match=fragment) as caught:
+            load_plan(["limit=1", "cache=write", f"cache_path={path}"])
+        assert "cache_path=" in str(caught.value)
 
 
 def test_a_folder_with_a_run_offers_to_go_on_or_asks_for_another(tmp_path: Path) -> None:

@@ -30,6 +30,10 @@ def test_claims_are_counted_in_one_line_with_the_reasons_for_the_rest() -> None:
         "hybrid: pass@1 because no model was called; 2 rows of the workloads because no card was there. "
         "Table 2: 1 of 2 figures computed, from synthetic replies"
     )
+    told = claims_line(
+        [finding("Workload, training", "not measured", "no card"), finding("Title", "not measured", "no card")]
+    )
+    assert "1 row of the workloads, 1 row of what it says" in told
     assert claims_line(found[:1]) == "1 of 1 rows of the article measured: 1 supported, 0 refuted, 0 cannot tell"
 
 

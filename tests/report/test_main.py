@@ -39,6 +39,17 @@ def test_gate(plain_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main([str(few), str(few), "--gate"]) == 3
 
 
+def test_a_long_claim_goes_on_beside_its_status(
+    plain_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main([str(plain_run), "--claims"]) == 0
+    claims = capsys.readouterr().out.split("\nCost and benefit")[0].splitlines()
+    first = next(i for i, line in enumerate(claims) if "Table 1" in line)
+    for line in claims[first:]:
+        assert line[:13].strip() in ("", "supported", "refuted", "cannot tell", "not measured"), line
+
+
 def test_problem_shows_everything(plain_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(plain_run), "--problem", "HumanEval/6"]) == 0
     shown = capsys.readouterr().out

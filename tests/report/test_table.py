@@ -36,6 +36,21 @@ def test_it_has_the_articles_form(plain_run: Path, width: int) -> None:
     assert max(map(len, shown.splitlines())) <= width
 
 
+def test_no_number_is_cut_short_in_a_narrow_terminal(plain_run: Path) -> None:
+    lines = text(load_run(plain_run).summary(), 60).splitlines()
+    assert not any("…" in line for line in lines)
+    at = next(i for i, line in enumerate(lines) if line.startswith(" hybrid"))
+    # 162/164 and 98.8% go on in the line below.
+    digits = ["".join(c for c in line if c.isdigit()) for line in lines[at : at + 2]]
+    assert sorted("".join(digits)) == sorted("".join(c for c in _solved(plain_run) if c.isdigit()))
+
+
+def _solved(run: Path) -> str:
+    """The line of hybrid in a wide terminal."""
+    lines = text(load_run(run).summary(), 120).splitlines()
+    return next(line for line in lines if line.startswith(" hybrid"))
+
+
 def test_a_rehearsal_cannot_be_missed(hostile_run: Path) -> None:
     shown = text(load_run(hostile_run).summary())
     assert shown.index("SYNTHETIC: no model was called") < shown.index("What was solved")

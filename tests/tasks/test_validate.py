@@ -83,7 +83,7 @@ def test_a_published_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     }
     path = write(tmp_path / "plus.jsonl", record)
     assert main([path, "--suite", "humaneval_plus"]) == 0
-    assert "1 problems, 0 wrong" in capsys.readouterr().out
+    assert "1 problem, 0 wrong" in capsys.readouterr().out
 
 
 def test_an_entry_point_that_is_called_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +96,7 @@ def test_an_entry_point_that_is_called_check(tmp_path: Path, capsys: pytest.Capt
     }
     path = write(tmp_path / "mbpp.jsonl", record)
     assert main([path, "--suite", "mbpp"]) == 0
-    assert "1 problems, 0 wrong" in capsys.readouterr().out
+    assert "1 problem, 0 wrong" in capsys.readouterr().out
 
 
 def test_the_command(tmp_path: Path) -> None:

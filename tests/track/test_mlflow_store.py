@@ -90,3 +90,20 @@ def test_a_local_store_appears_complete_or_not_at_all(tmp_path: Path) -> None:
     made = (tmp_path / "mlflow.db").stat().st_ino
     make_local_store(uri)
     assert (tmp_path / "mlflow.db").stat().st_ino == made
+
+
+def test_a_file_that_cannot_be_a_store_is_refused_before_anything_is_spent(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no database at all")
+    (tmp_path / "empty.db").write_bytes(b"")
+    for uri, why in (
+        ("sqlite:////proc/mlflow.db", "cannot be written to"),
+        (f"sqlite:///{tmp_path}/notes.txt/mlflow.db", "cannot be written to"),
+        (f"sqlite:///{tmp_path}/notes.txt", "is no SQLite file"),
+        (f"sqlite:///{tmp_path}", "cannot be written to"),
+    ):
+        with pytest.raises(TrackingUnreachable, match=why) as caught:
+            check_reachable(uri)
+        assert f"tracking.uri={uri} " in str(caught.value)
+    for fine in ("new.db", "empty.db", "a/b/new.db"):
+        check_reachable(f"sqlite:///{tmp_path / fine}")
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "empty.db"}, "a check leaves nothing"
