@@ -117,14 +117,14 @@ def strategies(summary: Summary, rows: Mapping[str, Sequence[Row]]) -> list[Stra
 def equal_budget(found: Sequence[Strategy]) -> Budget | None:
     """The dollars at which the strategies can be compared; None of nothing.
 
-    That is the least that one of them had spent when its budget ended, since nobody knows what it would have solved
-    with more; where all of them tried every problem it is the most that any spent.
+    That is the least that one of them had spent when it was stopped (its budget gone, or by hand), since nobody
+    knows what it would have solved with more; where all of them tried every problem it is the most that any spent.
     """
     if not found:
         return None
     stopped = [one.usd for one in found if not one.finished]
     if stopped:
-        why = "the least that a strategy had spent when its budget ended"
+        why = "the least that a strategy had spent when it was stopped"
         return Budget(min(stopped), True, why)
     return Budget(max(one.usd for one in found), False, "by then every strategy had tried every problem")
 

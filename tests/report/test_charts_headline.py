@@ -78,7 +78,7 @@ def test_lines_are_cut_at_the_equal_budget_and_the_chart_says_so() -> None:
     ]
     (headline,) = made([*stopped, *rows("l", "local", 30), *rows("x", "other", 5, usd=None)])
     drawn = headline_chart(headline)
-    assert "cut at $1.00 each, the least that a strategy had spent when its budget ended." in drawn.caption
+    assert "cut at $1.00 each, the least that a strategy had spent when it was stopped." in drawn.caption
     assert headline.budget.usd == pytest.approx(1.0)
     assert "Not drawn for want of a price: generate_only · other" in drawn.caption
     sonnet, local = drawn.figure["data"]
