@@ -95,9 +95,15 @@ def test_wilson_of_nothing_says_nothing() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
-def test_wilson_refuses_nonsense() -> None:
+def test_wilson_ends_exactly_where_shares_do() -> None:
+    assert {wilson(0, n)[0] for n in range(1, 300)} == {0.0}
+    assert {wilson(n, n)[1] for n in range(1, 300)} == {1.0}
+
+
+@pytest.mark.parametrize(("k", "n", "confidence"), [(3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0), (1, 2, 0.0)])
+def test_wilson_refuses_nonsense(k: int, n: int, confidence: float) -> None:
     with pytest.raises(ValueError, match="Wilson"):
-        wilson(3, 2)
+        wilson(k, n, confidence)
 
 
 def test_bootstrap_is_close_to_scipys() -> None:
