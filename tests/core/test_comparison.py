@@ -152,6 +152,23 @@ def test_what_shares_can_show_goes_by_their_own_spread() -> None:
     assert paired.detectable == pytest.approx((1.96 + 0.84) * 0.1 / 60**0.5, rel=0.01)
 
 
+def test_what_flips_can_show_goes_by_connors_formula() -> None:
+    paired = compare(*flips(20, 0, 144))
+    assert paired is not None
+    flipped, shown = 20 / 164, paired.detectable
+    # So many problems are needed to show what is said to be shown: all that there are.
+    needed = ((1.95996 * flipped**0.5 + 0.84162 * (flipped - shown**2) ** 0.5) / shown) ** 2
+    assert needed == pytest.approx(164, rel=1e-3)
+
+
+def test_shares_that_all_differ_alike_do_not_show_everything() -> None:
+    paired = compare(
+        rows({str(i): ["passed", "error"] for i in range(20)}), rows({str(i): ["passed"] * 2 for i in range(20)})
+    )
+    assert paired is not None
+    assert 0.1 < paired.detectable <= 1.0
+
+
 def test_no_flip_at_all_still_leaves_doubt() -> None:
     a, b = flips(0, 0, 100)
     paired = compare(a, b)

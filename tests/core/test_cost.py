@@ -121,6 +121,11 @@ def test_break_even_may_never_come() -> None:
     assert found[1].solved_per_month is None
     assert break_even({"name": "x"}, RATES, lease_s_per_solved=1.0) == []
     assert break_even(CARD, RATES, lease_s_per_solved=None) == []
+    # An hour that costs as much in energy as in rent saves nothing.
+    (renting,) = break_even(
+        CARD | {"power_w": 100.0, "rent_usd_per_hour": 0.05}, RATES | {"usd_per_kwh": 0.5}, lease_s_per_solved=1.0
+    )
+    assert renting.solved_per_month is None
 
 
 def test_at_break_even_both_cost_the_same() -> None:
@@ -136,6 +141,7 @@ def test_break_even_calls_by_hand() -> None:
     rows = [
         row,
         row | {"gpu_time_s": 3.0},
+        row | {"gpu_time_s": 2.0},
         row | {"verdict": "error"},
         row | {"api_usd": None},
         row | {"synthetic": True},
@@ -160,6 +166,8 @@ def test_every_assumption_is_listed_with_its_source() -> None:
     assert found["hardware.card.purchase_usd"].value == "$500"
     assert found["hardware.card.power_w"].source == "a shop, 2026-01-02"
     assert set(found) >= {f"rates.{k}" for k in RATES if k != "name"}
+    # What no key names was not assumed.
+    assert assumptions([{"name": "local"}], {"usd_per_kwh": None}, []) == []
 
 
 def test_table_2_is_computed_with_its_formula() -> None:
@@ -196,6 +204,51 @@ def test_table_2_without_prices_is_not_a_number() -> None:
     assert table["execute_only", "cost"].computed == "n/a"
     assert table["execute_only", "time per iteration"].computed == "0.6 s"
     assert table["execute_only", "scalability"].computed == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("system", "more", "card", "computed", "part"),
+    [
+        ("generate_only", {}, CARD, "n/a", "the API price per problem or rates.problems_per_month is unknown"),
+        ("hybrid", {}, CARD, "n/a", "the API price per problem or rates.problems_per_month is unknown"),
+        ("hybrid", {"api_usd": 0.0}, CARD, "$500 once and $0.00 a month", "$0.00000 a problem x 100 problems"),
+        ("execute_only", {}, CARD, "$500 once", "hardware.card.purchase_usd; card: $0.3600/h rented"),
+        # The article's $500 over three years is $13.89 a month: at 2 cents for each one solved, 694 of them.
+        ("hybrid", {"api_usd": 0.02}, {}, "n/a", "$13.89 a month, which buys 694 solved problems"),
+        ("hybrid", {}, {}, "n/a", "the article's $500 over 3 years is $13.89 a month"),
+    ],
+)
+def test_table_2_costs_what_is_known(
+    system: str, more: dict[str, Any], card: dict[str, Any], computed: str, part: str
+) -> None:
+    found = rows("a", 2, 0, system=system, model="m", **more)
+    evidence = Evidence(summarise(found, []), {"a": found}, {}, {"card": card}, RATES)
+    (cost,) = [r for r in benefit_table(evidence) if r.quantity == "cost" and r.system.startswith(system)]
+    assert cost.computed == computed
+    assert part in cost.formula
+    # A reply for nothing, or of unknown price, is in no number of them for $150.
+    assert "would buy" not in cost.formula
+
+
+@pytest.mark.parametrize(
+    ("system", "more", "replies", "computed"),
+    [
+        ("execute_only", {}, [], "n/a"),
+        # A trial's executions took so long in all; one turn is a part of it.
+        ("execute_only", {"execute_s": 3.0, "turns": 0}, [], "3 s"),
+        ("hybrid", {"execute_s": 3.0, "turns": 2}, [], "n/a"),
+        ("hybrid", {"execute_s": 3.0, "turns": 2}, [5.0], "6.5 s"),
+        ("hybrid", {}, [5.0], "5 s"),
+        ("generate_only", {"execute_s": 3.0}, [5.0, 7.0], "6 s"),
+    ],
+)
+def test_table_2_times_what_was_timed(
+    system: str, more: dict[str, Any], replies: list[float], computed: str
+) -> None:
+    found = rows("a", 2, 0, system=system, **more)
+    evidence = Evidence(summarise(found, []), {"a": found}, {"a": replies}, {"card": CARD}, RATES)
+    (row,) = [r for r in benefit_table(evidence) if r.quantity == "time per iteration"]
+    assert row.computed == computed
 
 
 def test_a_model_on_a_card_is_assumed_at_its_price_an_hour() -> None:

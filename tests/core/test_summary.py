@@ -78,6 +78,15 @@ def test_pass_at_k_is_over_problems_that_have_k_samples() -> None:
     assert cell.pass_at_k[5].problems == 1
 
 
+@pytest.mark.parametrize(
+    ("samples", "ks"), [(1, []), (2, [2]), (5, [5]), (12, [5, 10, 12]), (100, [5, 10, 25, 50, 100])]
+)
+def test_ks_are_the_usual_ones_and_all_samples(samples: int, ks: list[int]) -> None:
+    rows = [row(0, "passed" if i % 2 else "error", sample=i, public_verdict="passed") for i in range(samples)]
+    cell = only(rows)
+    assert (list(cell.pass_at_k), list(cell.selected_at_k)) == (ks, ks)
+
+
 def test_selected_at_k_needs_public_verdicts() -> None:
     rows = [
         row(0, "passed", sample=0, public_verdict="passed"),
@@ -128,6 +137,7 @@ def test_unknown_price_is_none_and_never_zero() -> None:
     assert only([row(0, "passed")]).api_usd is None
     # What was never run bought nothing, so its missing price hides nothing.
     assert only([row(0, "passed", api_usd=0.5), row(1, "not_run", api_usd=None)]).api_usd == 0.5
+    assert only([row(0, "not_run")]).api_usd is None
     # A retry that ended in our own failure may have bought something.
     assert only([row(0, "passed", api_usd=0.5), row(1, "infrastructure", output_tokens=9)]).api_usd is None
 
@@ -152,6 +162,10 @@ def test_label_names_what_the_axes_set() -> None:
     axes = json.dumps({"system": "hybrid", "model": "sonnet", "model.effort": "low"})
     assert only([row(0, "passed", axes=axes, model="sonnet")]).label == "hybrid · sonnet · effort=low"
     assert only([row(0, "passed")]).label == "hybrid"
+    # A suite and a card are named by themselves.
+    assert only([], axes={"suite": "mbpp", "hardware": "h200", "samples": 5}).label == (
+        "unknown · mbpp · h200 · samples=5"
+    )
 
 
 def test_nan_reads_as_missing() -> None:
@@ -169,11 +183,21 @@ def test_a_cell_that_only_the_rows_name_is_appended() -> None:
 def test_synthetic_if_any_trial_is() -> None:
     assert summarise([row(0, "passed", synthetic=True), row(1, "passed")], []).synthetic
     assert not summarise([row(0, "passed", synthetic=False)], []).synthetic
+    # Before there is any trial the plan tells.
+    assert only([], synthetic=True).synthetic
+    assert not only([row(0, "passed", synthetic=False)], synthetic=True).synthetic
+
+
+def test_shared_replies_and_cards_are_told() -> None:
+    rows = [row(i, "passed", shared=i > 0, gpu=card) for i, card in enumerate(["b", "a", "b", None])]
+    cell = only(rows)
+    assert (cell.shared, cell.gpus) == (3, ("a", "b"))
 
 
 def test_share_without_examples() -> None:
-    cell = only([row(i, "passed", feedback_examples=i % 2) for i in range(4)])
-    assert cell.without_examples == 0.5
+    cell = only([row(i, "passed", feedback_examples=n) for i, n in enumerate([0, 2, 1, 3, None])])
+    assert cell.without_examples == 0.25
+    assert only([row(0, "passed")]).without_examples is None
 
 
 def test_gpu_measures() -> None:
