@@ -197,6 +197,13 @@ def test_table_2_has_no_throughput_of_trials_that_the_journal_answered() -> None
     assert scalability.formula == "the elapsed time of 1 of 5 trials is unknown, as after a resume"
 
 
+def test_table_2_has_no_throughput_of_trials_that_took_no_time() -> None:
+    found = rows("b", 1, 0, started_at=7.0, ended_at=7.0)
+    evidence = Evidence(summarise(found, []), {"b": found}, {}, {"card": CARD}, RATES)
+    (scalability,) = [row for row in benefit_table(evidence) if row.quantity == "scalability"]
+    assert (scalability.computed, scalability.formula) == ("n/a", "the cell's elapsed time is unknown")
+
+
 def test_table_2_without_prices_is_not_a_number() -> None:
     found = rows("a", 1, 0, system="execute_only", execute_s=0.6)
     evidence = Evidence(summarise(found, []), {"a": found}, {}, {"card": {"name": "card"}}, RATES)

@@ -36,7 +36,10 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened.close()
 
 
-async def put(journal: Journal, key: str = "k", reservation: int | None = None) -> None:
+PAID = Decimal("0.01")
+
+
+async def put(journal: Journal, key: str = "k", reservation: int | None = None, usd: Decimal | None = PAID) -> None:
     await journal.put_reply(
         key,
         request=REQUEST,
@@ -45,7 +48,7 @@ async def put(journal: Journal, key: str = "k", reservation: int | None = None) 
         problem_id="p",
         reply=REPLY,
         reservation_id=reservation,
-        usd=Decimal("0.01"),
+        usd=usd,
     )
 
 
@@ -102,6 +105,63 @@ def test_a_reservation_left_open_is_unsettled_for_the_next_driver(journal: Journ
         assert (rows[second].state, rows[second].settled_usd) == ("settled", Decimal("0.01"))
         assert rows[third].state == "released"
         assert rows[first].account == ACCOUNT
+
+    asyncio.run(check())
+
+
+def test_synthetic_promises_stay_so_and_prices_that_nobody_knows_too(journal: Journal) -> None:
+    async def check() -> None:
+        account = AccountRef("cell", "trial", True)
+        number = await journal.put_reservation(key="a", account=account, worst_usd=Decimal(1))
+        await put(journal, "a", number, usd=None)
+        (row,) = await journal.reservations()
+        assert (row.account, row.state, row.settled_usd) == (account, "settled", None)
+
+    asyncio.run(check())
+
+
+def test_a_batch_is_open_until_it_is_closed_also_for_the_next_driver(tmp_path: Path) -> None:
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        for name in ("one", "two"):
+            await journal.put_batch(name, f"payload of {name}")
+        await journal.close_batch("one")
+        journal.close()
+        again = Journal(tmp_path / "j.sqlite", "run")
+        assert await again.open_batches() == {"two": "payload of two"}
+        again.close()
+
+    asyncio.run(check())
+
+
+def test_what_is_on_its_way_is_written_though_nobody_waits_for_it(tmp_path: Path) -> None:
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        left, cancelled = (asyncio.create_task(journal.put_meta(key, 1)) for key in "ab")
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        journal.close()
+        await left
+        again = Journal(tmp_path / "j.sqlite", "run")
+        assert [await again.meta(key) for key in "ab"] == [1, 1]
+        again.close()
+
+    asyncio.run(check())
+
+
+def test_keys_are_known_as_they_are_written_and_to_the_next_driver(tmp_path: Path) -> None:
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run-1")
+        await put(journal)
+        await journal.copy_reply("k", await journal.stored_reply("k"))
+        await journal.put_verdict("v", Job("p", "x = 1", "scoring", 0, LIMITS), Execution(Verdict.PASSED, ""))
+        with pytest.raises(KeyError, match="missing"):
+            await journal.stored_reply("missing")
+        assert (journal.reply_keys(), journal.verdict_keys()) == ({"k"}, {"v"})
+        journal.close()
+        again = Journal(tmp_path / "j.sqlite", "run-2")
+        assert (again.reply_keys(), again.verdict_keys()) == ({"k"}, {"v"})
+        again.close()
 
     asyncio.run(check())
 
@@ -222,6 +282,16 @@ def test_the_cache_hands_replies_on_with_their_payer_but_never_synthetic_ones(tm
         write_only = ReplyCache(tmp_path / "c" / "replies.sqlite", "write")
         assert await write_only.get("k") is None
         write_only.close()
+        read_only = ReplyCache(tmp_path / "c" / "replies.sqlite", "read")
+        await read_only.put(type(stored)(**{**_fields(stored), "key": "t"}))
+        assert await read_only.get("t") is None
+        assert await read_only.get("k") == stored
+        # Who was first stays: the reply that one run has used is the one that others get.
+        again = ReplyCache(tmp_path / "c" / "replies.sqlite", "readwrite")
+        await again.put(type(stored)(**{**_fields(stored), "paid_by": "run-2"}))
+        assert await again.get("k") == stored
+        again.close()
+        read_only.close()
         journal.close()
 
     asyncio.run(check())
