@@ -25,6 +25,9 @@ def texts(reply: str) -> list[tuple[str, str]]:
         ("```py\n(\n```py\nb = 1\n```", [("py", "(\n"), ("py", "b = 1\n")]),
         ("```{.python .numberLines}\na\n```", [("python", "a\n")]),
         ("```py\n```", [("py", "\n")]),
+        # A session: its prompts go, and what it answered.
+        ("```\n>>> def f():\n...     return 7\n>>> f()\nthe answer\n```", [("", "def f():\n    return 7\nf()\n")]),
+        ("```\n>>> f()\n7\n```", [("", ">>> f()\n7\n")]),
     ],
 )
 def test_read_blocks(reply: str, expected: list[tuple[str, str]]) -> None:

@@ -98,6 +98,8 @@ def test_triton_errors_are_the_place_and_what_is_wrong_there(opening: str) -> No
 def test_compiler_output_is_bounded() -> None:
     assert len(compiler_errors("\n".join(f"f({i}): error: no" for i in range(1000)))) == 5
     assert all(len(line) <= 300 for line in compiler_errors("error: " + "x" * 10_000))
+    inlined = "at 1:2:\ndef kernel():\n    ^\n" + "at 3:4:\n    x = y\n    ^\n" + "NameError: y\n" * 100
+    assert compiler_errors(inlined) == ("line 3, column 4 of the kernel: x = y", *["NameError: y"] * 4)
 
 
 def test_out_of_memory_says_what_was_asked_and_what_there_is() -> None:
@@ -170,6 +172,8 @@ def test_of_an_exception_reason_and_frames_are_told_and_bounded() -> None:
     many = conclude(failed(type="E" * 1000, message="x" * 1000, frames=["f" * 1000] * 100), "", None, None)
     assert len(many.lines) == 14
     assert len(many.reason) == 300
+    odd = conclude(failed(type="A\n  B", message="no"), "", None, None)
+    assert odd.reason == "A B: no"
     bare = conclude(failed(type="KeyboardInterrupt", message=" \n"), "", None, None)
     assert bare.reason == "KeyboardInterrupt"
 
