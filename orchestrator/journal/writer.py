@@ -63,6 +63,8 @@ class GroupCommitWriter:
             self._queue.put(None)
             self._thread.join()
             self._connection.close()
+            # Whoever comes later is told so: nobody is left who could answer.
+            self._failure = self._failure or f"the journal {self._path} is closed"
 
     def _work(self) -> None:
         open_ = True

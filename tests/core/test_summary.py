@@ -112,12 +112,14 @@ def test_first_turn_and_repair_are_apart() -> None:
         row(2, "error", first_turn_verdict="wrong_answer"),
         row(3, "wrong_answer", first_turn_verdict="passed"),
         row(4, "infrastructure", first_turn_verdict="error"),
+        row(5, "error", first_turn_verdict="error"),
+        row(6, "passed", first_turn_verdict="passed"),
     ]
     cell = only(rows)
     assert cell.first_turn is not None
-    assert cell.first_turn.value == 0.5
+    assert (cell.first_turn.value, cell.first_turn.problems) == (0.5, 6)
     assert cell.repaired is not None
-    assert (cell.repaired.value, cell.repaired.problems) == (0.5, 2)
+    assert (cell.repaired.value, cell.repaired.problems) == (pytest.approx(1 / 3), 3)
     assert cell.broken == 1
 
 
@@ -266,6 +268,12 @@ def test_to_dict_is_json_and_holds_what_is_derived() -> None:
 def test_rate_of_no_problems_is_none() -> None:
     assert rate_over_problems([]) is None
     assert rate_over_problems([[]]) is None
+
+
+def test_problems_count_alike_however_many_samples_they_have() -> None:
+    rate = rate_over_problems([[True], [False, True, True, True], []])
+    assert rate is not None
+    assert (rate.value, rate.problems, rate.method) == (pytest.approx(0.875), 2, "bootstrap")
 
 
 def test_columns_are_named_once_and_have_types_that_pyarrow_knows() -> None:

@@ -149,6 +149,16 @@ def test_what_is_on_its_way_is_written_though_nobody_waits_for_it(tmp_path: Path
     asyncio.run(check())
 
 
+def test_who_comes_after_the_end_is_refused_and_not_left_waiting(tmp_path: Path) -> None:
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        journal.close()
+        with pytest.raises(JournalError, match="closed"):
+            await asyncio.wait_for(journal.put_meta("late", 1), 10)
+
+    asyncio.run(check())
+
+
 def test_keys_are_known_as_they_are_written_and_to_the_next_driver(tmp_path: Path) -> None:
     async def check() -> None:
         journal = Journal(tmp_path / "j.sqlite", "run-1")
@@ -183,6 +193,15 @@ def test_two_drivers_cannot_write_one_journal(tmp_path: Path, journal: Journal) 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be written"):
         Journal(tmp_path / "missing" / "journal.sqlite", "run")
+
+
+def test_a_file_that_is_no_journal_is_one_sentence_and_locks_nobody_out(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"not a database, and long enough to be looked at as one " * 40)
+    with pytest.raises(JournalError, match=r"journal\.sqlite cannot be opened"):
+        Journal(path, "run")
+    path.unlink()
+    Journal(path, "run").close()
 
 
 def test_many_writes_at_once_share_commits(journal: Journal) -> None:
