@@ -45,6 +45,19 @@ def test_a_failure_keeps_the_known_keys_only() -> None:
     assert replies.failure({**said, "outcome": "passed"}) == said
 
 
+def test_what_a_failure_leaves_out_is_filled_in() -> None:
+    assert replies.failure({}) == {"phase": "run", "type": "Error", "message": "", "frames": [], "oom": False}
+
+
+def test_of_many_frames_the_innermost_are_kept() -> None:
+    frames = [str(number) for number in range(20)]
+    assert replies.failure({"frames": frames})["frames"] == frames[12:]
+
+
+def test_no_time_at_all_is_a_time() -> None:
+    assert [replies.number(value) for value in (0, False, True)] == [0.0, 0.0, 1.0]
+
+
 @pytest.fixture
 def ends() -> Iterator[tuple[Peer, socket.socket]]:
     """A peer, and the candidate's end of its line."""

@@ -30,6 +30,8 @@ def host(*lines: str) -> str:
         ("torch", "def solve(x, out):\n    import ctypes\n", "imports ctypes"),
         ("torch", "from torch.utils import cpp_extension\n", "C++ extension"),
         ("torch", "import torch.utils.cpp_extension as e\ne.load_inline('x', '')\n", "C++ extension"),
+        ("torch", "import torch\ntorch.utils.cpp_extension.load('x', ['x.cpp'])\n", "C++ extension"),
+        ("torch", "from torch.utils import *\nload_inline('x', '')\n", "C++ extension"),
         ("cupy", "import torch\n", "imports torch"),
         ("triton", "import torch\ndef solve(x, out): torch.sum(x, 0, out=out)\n", "no @triton.jit kernel"),
         ("cuda", "import torch\ndef solve(x, out):\n    pass\n", "a Python program where raw CUDA"),
