@@ -122,9 +122,8 @@ class GroupCommitWriter:
 
 
 def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    # None of them is cancelled: who asked waits for it behind a shield.
     for future, value, error in answers:
-        if future.cancelled():
-            continue
         if error is None:
             future.set_result(value)
         else:

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -243,6 +244,33 @@ def test_a_full_disk_fails_every_write_and_keeps_what_is_there(tmp_path: Path) -
         journal.close()
         again = Journal(tmp_path / "j.sqlite", "run")
         assert await again.reply("kept") == REPLY
+        again.close()
+
+    asyncio.run(check())
+
+
+def test_what_waits_behind_a_failed_write_is_not_written(tmp_path: Path) -> None:
+    """A sweep that was told that its journal cannot be written finds nothing of the rest in it later."""
+
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        both_wait = threading.Event()
+
+        def fail(_: sqlite3.Connection) -> None:
+            both_wait.wait(10)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        first = asyncio.create_task(journal._writer.run(fail))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(journal.put_meta("later", 1))
+        await asyncio.sleep(0)
+        both_wait.set()
+        for task in (first, second):
+            with pytest.raises(JournalError, match="disk I/O error"):
+                await task
+        journal.close()
+        again = Journal(tmp_path / "j.sqlite", "run")
+        assert await again.meta("later") is None
         again.close()
 
     asyncio.run(check())
