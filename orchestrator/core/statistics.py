@@ -22,6 +22,8 @@ __all__ = [
 CONFIDENCE = 0.95
 FEW = 2
 """Successes or failures below which a bootstrap covers too rarely (simulated: 75% instead of 95%)."""
+ALIKE = 1e-9
+"""Shares that differ by less are the same share, computed in two ways."""
 EXACT = 1000
 """Values up to which the binomial distribution is summed exactly."""
 RESAMPLES = 4000
@@ -110,8 +112,9 @@ def bootstrap_mean(
     Problems are drawn with replacement, so the interval says what another set of such problems might give. Plain
     percentiles would be too narrow for rates near 0 or 1, whose values are skewed.
     Where the values of problems add up to fewer than two successes or two failures, resampling sees too little
-    of the spread (none, if all are 0 or all are 1) and would claim too much; the result is then Wilson's interval
-    over as many problems, which is careful, since no values in 0..1 spread more than zeros and ones.
+    of the spread (none, if all are alike, whatever they add up to) and would claim too much; the result is then
+    Wilson's interval over as many problems, which is careful, since no values in 0..1 spread more than zeros and
+    ones.
 
     Args:
         values: one number in 0..1 a problem, e.g. its pass@k.
@@ -128,7 +131,7 @@ def bootstrap_mean(
     data = np.sort(np.asarray(values, dtype=np.float64))
     if data.min() < 0 or data.max() > 1:
         raise ValueError("this bootstrap is for shares: every value must lie in 0..1")
-    if min(data.sum(), (1 - data).sum()) < FEW:
+    if min(data.sum(), (1 - data).sum()) < FEW or data[-1] - data[0] < ALIKE:
         return wilson(min(float(data.sum()), len(data)), len(data), confidence)
     generator = np.random.default_rng(seed)
     # In blocks, so that many problems do not need a matrix of problems x resamples at once.
@@ -143,7 +146,7 @@ def bootstrap_mean(
     bias = normal.inv_cdf(min(max(below, 1 / resamples), 1 - 1 / resamples))
     deviations = data - data.mean()
     spread = float((deviations**2).sum())
-    acceleration = float((deviations**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+    acceleration = float((deviations**3).sum()) / (6 * spread**1.5)
     ends = []
     for share in ((1 - confidence) / 2, (1 + confidence) / 2):
         moved = bias + normal.inv_cdf(share)

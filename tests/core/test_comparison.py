@@ -113,6 +113,14 @@ def test_compare_counts_flips_by_id() -> None:
     assert paired.low < paired.difference < paired.high
 
 
+def test_the_interval_of_a_difference_is_scipys() -> None:
+    paired = compare(*flips(30, 12, 122))
+    assert paired is not None
+    differences = [1.0] * 30 + [-1.0] * 12 + [0.0] * 122
+    scipy = stats.bootstrap((differences,), lambda x, axis: x.mean(axis=axis), method="BCa", rng=4)
+    assert (paired.low, paired.high) == pytest.approx(tuple(scipy.confidence_interval), abs=0.01)
+
+
 def test_compare_joins_on_problem_and_never_on_order() -> None:
     a, b = flips(3, 1, 10)
     shuffled = list(reversed(b))

@@ -50,8 +50,9 @@ def test_owned_hour_is_depreciation_over_used_hours_and_energy() -> None:
     assert hourly.energy == pytest.approx(0.04)
     assert hourly.owned == pytest.approx(360 / (3 * 8766 * 0.25) + 0.04)
     assert hourly.chosen == hourly.owned
-    assert "$500 price" in hourly.formula
-    assert "owned" in hourly.formula
+    assert hourly.formula == (
+        "card: ($500 price - $140 resale) / (3 years x 8,766 h x 25% use) + 0.200 kW x $0.2/kWh = $0.0948/h owned"
+    )
 
 
 def test_auto_takes_rent_where_there_is_one() -> None:
@@ -77,7 +78,7 @@ def test_cell_cost_adds_up_and_charges_failures() -> None:
     assert cost.per_solved == pytest.approx(2.036 / 3)
     # Rented: whoever lets it pays for what it draws.
     assert cost.energy_usd is None
-    assert "3 passed" in cost.formula
+    assert cost.formula == "$2.0000 API + 360.0 s leased / 3600 x $0.3600/h = $2.0360; / 3 passed"
 
 
 def test_unknown_parts_leave_the_total_unknown_and_say_which() -> None:
@@ -111,7 +112,10 @@ def test_break_even_by_hand() -> None:
     assert (renting.against, api.against) == ("renting", "API only")
     assert renting.solved_per_month == pytest.approx(fixed / ((0.36 - 0.04) * 0.01))
     assert api.solved_per_month == pytest.approx(fixed / (0.01 - 0.04 * 0.01))
-    assert "$10.00/month" in renting.formula
+    assert renting.formula == ("$10.00/month owned / (($0.3600 rent - $0.0400 energy) an hour x 36.000 s / 3600)")
+    assert api.formula == (
+        "$10.00/month owned / ($0.01000 API only - $0.00000 API beside the card - $0.0004000 energy)"
+    )
 
 
 def test_break_even_may_never_come() -> None:
