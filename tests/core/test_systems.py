@@ -137,6 +137,12 @@ def test_hybrid_says_that_there_was_no_program_and_asks_again() -> None:
     assert "prose only" in script.asked[1][2].text
 
 
+def test_hybrid_says_what_was_wrong_with_code_that_is_no_program() -> None:
+    script = Script(["half", "code b"], {}, {})
+    assert play("hybrid", script).first_turn_verdict is Verdict.ERROR
+    assert script.asked[1][2].text == "Your program could not be used: no such function"
+
+
 def test_a_reply_without_a_word_is_sent_back_as_such() -> None:
     script = Script(["", "code b"], {}, {})
     play("hybrid", script)

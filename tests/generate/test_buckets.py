@@ -15,6 +15,7 @@ def test_without_a_header_there_is_no_limit() -> None:
     bucket = Bucket()
     bucket.launch(0.0, 1e9)
     assert bucket.wait_s(0.0, 1e9) == 0.0
+    assert (bucket.rate, bucket.level(0.0), bucket.margin) == (float("inf"), float("inf"), 0.0)
 
 
 def test_what_a_header_does_not_know_yet_is_subtracted() -> None:

@@ -110,6 +110,16 @@ def test_out_of_memory_says_what_was_asked_and_what_there_is() -> None:
     assert "may use 7.45 GiB" in text
 
 
+def test_out_of_memory_is_read_as_cupy_tells_it_and_where_nothing_is_told() -> None:
+    message = "Out of memory allocating 512,000,512 bytes (allocated so far: 1,024 bytes)."
+    concluded = conclude(failed(type="OutOfMemoryError", message=message, oom=True), "", None, None)
+    assert concluded.lines == (
+        f"Out of memory: OutOfMemoryError: {message}",
+        "The allocation that failed asked for 512,000,512 bytes.",
+    )
+    assert len(conclude(failed(type="MemoryError", oom=True), "", None, None).lines) == 1
+
+
 def test_measured_lines_name_the_bound() -> None:
     measures = GpuMeasures(
         name="card",
