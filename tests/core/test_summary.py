@@ -103,6 +103,7 @@ def test_selected_at_k_needs_public_verdicts() -> None:
     assert only(rows).selected_at_k[2].value == pytest.approx((1 + 0.5 + 1) / 3)
     del rows[0]["public_verdict"]
     assert only(rows).selected_at_k == {}
+    assert only([row(0, "no_code", sample=i) for i in range(2)]).selected_at_k == {}
 
 
 def test_first_turn_and_repair_are_apart() -> None:
