@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from orchestrator.core.fences import Block, clean, outside, parse, read_blocks
@@ -36,6 +38,7 @@ def test_read_blocks(reply: str, expected: list[tuple[str, str]]) -> None:
 
 def test_a_block_knows_whether_it_was_closed() -> None:
     assert [block.closed for block in read_blocks("```\na\n```\n```\nb")] == [True, False]
+    assert [block.closed for block in read_blocks("```py\n(\n```py\nb = 1\n```")] == [False, True]
 
 
 def test_a_fence_within_the_code_leaves_longer_readings() -> None:
@@ -53,6 +56,12 @@ def test_clean() -> None:
     assert clean("<think>\nno\n</think>\n\nyes") == "yes"
     assert clean("<think>never done") == ""
     assert clean("a <think> b") == "a <think> b"
+
+
+def test_what_python_only_warns_of_compiles_and_says_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert parse('pattern = "\\d"\nif 1 is 1: pass\n') is not None
 
 
 def test_parse_takes_only_what_compiles() -> None:

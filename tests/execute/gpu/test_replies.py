@@ -26,6 +26,11 @@ def test_a_text_is_cut_by_characters_and_by_bytes(character: str) -> None:
     kept.encode()
 
 
+def test_a_plain_text_is_kept_as_far_as_its_characters_go() -> None:
+    assert replies.clipped("short", replies.MESSAGE_TEXT) == "short"
+    assert replies.clipped("x" * 20_000, replies.MESSAGE_TEXT) == "x" * replies.MESSAGE_TEXT
+
+
 @pytest.mark.parametrize("character", WIDE)
 def test_an_exception_of_any_text_fits_into_a_message(character: str) -> None:
     name = "\u00e9" * 5000
