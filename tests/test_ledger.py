@@ -185,6 +185,21 @@ def test_who_is_cancelled_after_being_granted_gives_the_money_to_the_next() -> N
     asyncio.run(check())
 
 
+def test_who_is_cancelled_while_waiting_is_granted_nothing_in_the_same_moment() -> None:
+    async def check() -> None:
+        books = ledger("1.00")
+        first = await reserve(books, "0.80")
+        waiting = asyncio.create_task(reserve(books, "0.50"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        books.settle(first, Decimal(0))
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert books.totals(synthetic=False).committed == 0
+
+    asyncio.run(check())
+
+
 def test_who_is_cancelled_after_being_refused_gives_back_nothing() -> None:
     async def check() -> None:
         books = ledger("1.00")

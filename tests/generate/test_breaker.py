@@ -53,4 +53,5 @@ def test_what_concerns_the_account_trips_at_once_and_for_good() -> None:
     assert error is not None
     assert "no credit" in str(error)
     breaker.reply()
-    assert breaker.failure(Failure(FailureKind.OVERLOADED, "busy", 529)) is error
+    for later in (Failure(FailureKind.OVERLOADED, "busy", 529), Failure(FailureKind.FATAL, "no such model", 404)):
+        assert breaker.failure(later) is error

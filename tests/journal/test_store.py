@@ -172,6 +172,7 @@ def test_keys_are_known_as_they_are_written_and_to_the_next_driver(tmp_path: Pat
         journal.close()
         again = Journal(tmp_path / "j.sqlite", "run-2")
         assert (again.reply_keys(), again.verdict_keys()) == ({"k"}, {"v"})
+        assert await again.verdict("v") == Execution(Verdict.PASSED, "")
         again.close()
 
     asyncio.run(check())
@@ -342,6 +343,12 @@ def test_the_cache_hands_replies_on_with_their_payer_but_never_synthetic_ones(tm
         journal.close()
 
     asyncio.run(check())
+
+
+def test_a_cache_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=r"the reply cache .* cannot be opened"):
+        ReplyCache(tmp_path, "read")
+    ReplyCache(tmp_path / "new" / "folders" / "replies.sqlite", "read").close()
 
 
 def _fields(stored: object) -> dict[str, object]:
