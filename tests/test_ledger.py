@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.generation import GenerationRequest, Message, Reply, Usage
 from orchestrator.core.money import AccountRef, BudgetExhausted
 from orchestrator.journal.store import Journal
 from orchestrator.ledger import Ledger
@@ -28,6 +29,16 @@ class MemoryJournal:
 
     async def end_reservation(self, reservation_id: int, state: str) -> None:
         await asyncio.sleep(0)
+
+
+class FailsOnce(MemoryJournal):
+    """The first promise does not reach the disk."""
+
+    async def put_reservation(self, *, key: str, account: AccountRef, worst_usd: Decimal) -> int:
+        number = await super().put_reservation(key=key, account=account, worst_usd=worst_usd)
+        if number == 1:
+            raise OSError("disk full")
+        return number
 
 
 def ledger(usd: str | None, cell: str | None = None, trial: str | None = None) -> Ledger:
@@ -87,6 +98,7 @@ def test_it_is_refused_when_nothing_in_flight_can_help() -> None:
         first = await reserve(books, "0.80")
         second = asyncio.create_task(reserve(books, "0.50"))
         await asyncio.sleep(0)
+        assert not books.exhausted
         books.settle(first, Decimal("0.80"))
         with pytest.raises(BudgetExhausted, match=r"\$0\.5000"):
             await second
@@ -121,6 +133,9 @@ def test_caps_hold_for_the_cell_and_the_trial_too() -> None:
             await reserve(books, "0.30", account("a", "a3"))
         assert (cell.value.key, cell.value.needed) == ("budget.cell_usd", Decimal("1.10"))
         await reserve(books, "0.30", account("b", "b1"))
+        # Where several are too small, the smallest is named.
+        with pytest.raises(BudgetExhausted, match=r"budget\.trial_usd"):
+            await reserve(books, "1.10", account("a", "a4"))
 
     asyncio.run(check())
 
@@ -146,6 +161,125 @@ def test_a_cancelled_waiter_takes_nothing_with_it() -> None:
             await second
         books.settle(first, Decimal(0))
         await reserve(books, "1.00")
+
+    asyncio.run(check())
+
+
+def test_who_is_cancelled_after_being_granted_gives_the_money_to_the_next() -> None:
+    async def check() -> None:
+        books = ledger("1.00")
+        first = await reserve(books, "0.80")
+        granted = asyncio.create_task(reserve(books, "0.70"))
+        # Needs what only the second will have.
+        next_ = asyncio.create_task(reserve(books, "0.60"))
+        await asyncio.sleep(0)
+        # The grant is made here, and the cancellation comes before its task has run again.
+        books.settle(first, Decimal(0))
+        granted.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await granted
+        await asyncio.wait_for(next_, 1)
+        totals = books.totals(synthetic=False)
+        assert (totals.reserved, totals.in_flight) == (Decimal("0.60"), 1)
+
+    asyncio.run(check())
+
+
+def test_who_is_cancelled_while_waiting_is_granted_nothing_in_the_same_moment() -> None:
+    async def check() -> None:
+        books = ledger("1.00")
+        first = await reserve(books, "0.80")
+        waiting = asyncio.create_task(reserve(books, "0.50"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        books.settle(first, Decimal(0))
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert books.totals(synthetic=False).committed == 0
+
+    asyncio.run(check())
+
+
+def test_who_is_cancelled_after_being_refused_gives_back_nothing() -> None:
+    async def check() -> None:
+        books = ledger("1.00")
+        first = await reserve(books, "0.80")
+        refused = asyncio.create_task(reserve(books, "0.50"))
+        await asyncio.sleep(0)
+        books.settle(first, Decimal("0.80"))
+        refused.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await refused
+        assert books.totals(synthetic=False).committed == Decimal("0.80")
+
+    asyncio.run(check())
+
+
+def test_a_promise_that_could_not_be_written_is_given_to_the_next() -> None:
+    async def check() -> None:
+        books = Ledger(FailsOnce(), usd=Decimal(1))  # type: ignore[arg-type]
+        failing = asyncio.create_task(reserve(books, "0.80"))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(reserve(books, "0.50"))
+        with pytest.raises(OSError, match="disk full"):
+            await failing
+        await asyncio.wait_for(waiting, 1)
+        assert books.totals(synthetic=False).committed == Decimal("0.50")
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("fate", ["release", "abandon"])
+def test_who_waits_is_decided_however_the_one_in_flight_ends(fate: str) -> None:
+    async def check() -> None:
+        books = ledger("1.00")
+        first = await reserve(books, "0.80")
+        waiting = asyncio.create_task(reserve(books, "0.50"))
+        await asyncio.sleep(0)
+        await getattr(books, fate)(first)
+        if fate == "release":
+            await asyncio.wait_for(waiting, 1)
+        else:
+            with pytest.raises(BudgetExhausted):
+                await asyncio.wait_for(waiting, 1)
+
+    asyncio.run(check())
+
+
+def test_a_cell_has_totals_of_its_own() -> None:
+    async def check() -> None:
+        books = ledger("10", cell="1.00")
+        books.settle(await reserve(books, "0.40", account("a")), Decimal("0.10"))
+        await reserve(books, "0.30", account("b"))
+        of_a, of_b = (books.totals(synthetic=False, cell=name) for name in "ab")
+        assert (of_a.settled, of_a.reserved, of_a.cap) == (Decimal("0.10"), 0, Decimal("1.00"))
+        assert (of_b.settled, of_b.reserved, of_b.in_flight) == (0, Decimal("0.30"), 1)
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(("usd", "counted"), [("0.25", "0.25"), (None, "2")])
+def test_what_an_earlier_driver_paid_counts_at_its_price(tmp_path: Path, usd: str | None, counted: str) -> None:
+    """At its worst case where the price was never known."""
+
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        number = await Ledger(journal, usd=None).reserve(key="k", worst_usd=Decimal(2), account=account())
+        await journal.put_reply(
+            "k",
+            request=GenerationRequest("anthropic", "m", "", (Message("user", "?"),), 10),
+            sample=0,
+            turn=1,
+            problem_id="p",
+            reply=Reply("!", "end_turn", Usage(1, 1), "m", "r", 0.1, False),
+            reservation_id=number,
+            usd=None if usd is None else Decimal(usd),
+        )
+        books = Ledger(journal, usd=Decimal(3))
+        await books.recover()
+        totals = books.totals(synthetic=False)
+        assert (totals.settled, totals.unsettled) == (Decimal(counted), 0)
+        journal.close()
 
     asyncio.run(check())
 

@@ -104,7 +104,7 @@ class Price:
         tiers = self.batch_tiers if batch else self.tiers
         worst = Decimal(0)
         for number, tier in enumerate(tiers):
-            if tier.above >= input_tokens_upper_bound and number > 0:
+            if tier.above >= input_tokens_upper_bound:
                 break
             top = tiers[number + 1].above if number + 1 < len(tiers) else input_tokens_upper_bound
             rate = tier.rates.input

@@ -25,6 +25,8 @@ FEW = 2
 """Successes or failures below which a bootstrap covers too rarely (simulated: 75% instead of 95%)."""
 FEW_VALUES = 10
 """Values below which a bootstrap covers too rarely (simulated: 90% to 92%, and none at all where all are equal)."""
+ALIKE = 1e-9
+"""Shares that differ by less are the same share, computed in two ways."""
 EXACT = 1000
 """Values up to which the binomial distribution is summed exactly."""
 RESAMPLES = 4000
@@ -104,8 +106,7 @@ def wilson(k: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, flo
 def resampled(values: Sequence[float]) -> bool:
     """Whether ``bootstrap_mean`` resamples these values; False where it gives Wilson's interval instead."""
     total = math.fsum(values)
-    # Rounding: shares of a third add up to a hair more or less than whole numbers.
-    varied = max(values) - min(values) > 1e-9
+    varied = max(values) - min(values) > ALIKE
     return len(values) >= FEW_VALUES and varied and min(total, len(values) - total) >= FEW
 
 
@@ -155,7 +156,7 @@ def bootstrap_mean(
     bias = normal.inv_cdf(min(max(below, 1 / resamples), 1 - 1 / resamples))
     deviations = data - data.mean()
     spread = float((deviations**2).sum())
-    acceleration = float((deviations**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+    acceleration = float((deviations**3).sum()) / (6 * spread**1.5)
     ends = []
     for share in ((1 - confidence) / 2, (1 + confidence) / 2):
         moved = bias + normal.inv_cdf(share)

@@ -53,7 +53,7 @@ class Bucket:
     @property
     def margin(self) -> float:
         """What is never planned for."""
-        return 0.0 if self.limit is None else min(self._margin * self.limit, self.limit / 2)
+        return 0.0 if self.limit is None else self._margin * self.limit
 
     def widen_margin(self) -> None:
         """The server refused what should have fitted: what is under way is more than was thought."""

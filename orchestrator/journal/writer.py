@@ -63,6 +63,8 @@ class GroupCommitWriter:
             self._queue.put(None)
             self._thread.join()
             self._connection.close()
+            # Whoever comes later is told so: nobody is left who could answer.
+            self._failure = self._failure or f"the journal {self._path} is closed"
 
     def _work(self) -> None:
         open_ = True
@@ -120,9 +122,8 @@ class GroupCommitWriter:
 
 
 def _answer(answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    # None of them is cancelled: who asked waits for it behind a shield.
     for future, value, error in answers:
-        if future.cancelled():
-            continue
         if error is None:
             future.set_result(value)
         else:

@@ -113,6 +113,14 @@ def test_compare_counts_flips_by_id() -> None:
     assert paired.low < paired.difference < paired.high
 
 
+def test_the_interval_of_a_difference_is_scipys() -> None:
+    paired = compare(*flips(30, 12, 122))
+    assert paired is not None
+    differences = [1.0] * 30 + [-1.0] * 12 + [0.0] * 122
+    scipy = stats.bootstrap((differences,), lambda x, axis: x.mean(axis=axis), method="BCa", rng=4)
+    assert (paired.low, paired.high) == pytest.approx(tuple(scipy.confidence_interval), abs=0.01)
+
+
 def test_compare_joins_on_problem_and_never_on_order() -> None:
     a, b = flips(3, 1, 10)
     shuffled = list(reversed(b))
@@ -184,6 +192,23 @@ def test_few_problems_show_nothing_however_alike_their_shares() -> None:
     assert paired is not None
     assert paired.detectable == 1.0
     assert outcome(paired) == "cannot tell"
+
+
+def test_what_flips_can_show_goes_by_connors_formula() -> None:
+    paired = compare(*flips(20, 0, 144))
+    assert paired is not None
+    flipped, shown = 20 / 164, paired.detectable
+    # So many problems are needed to show what is said to be shown: all that there are.
+    needed = ((1.95996 * flipped**0.5 + 0.84162 * (flipped - shown**2) ** 0.5) / shown) ** 2
+    assert needed == pytest.approx(164, rel=1e-3)
+
+
+def test_shares_that_all_differ_alike_do_not_show_everything() -> None:
+    paired = compare(
+        rows({str(i): ["passed", "error"] for i in range(20)}), rows({str(i): ["passed"] * 2 for i in range(20)})
+    )
+    assert paired is not None
+    assert 0.1 < paired.detectable <= 1.0
 
 
 def test_no_flip_at_all_still_leaves_doubt() -> None:

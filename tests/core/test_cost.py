@@ -50,8 +50,9 @@ def test_owned_hour_is_depreciation_over_used_hours_and_energy() -> None:
     assert hourly.energy == pytest.approx(0.04)
     assert hourly.owned == pytest.approx(360 / (3 * 8766 * 0.25) + 0.04)
     assert hourly.chosen == hourly.owned
-    assert "$500 price" in hourly.formula
-    assert "owned" in hourly.formula
+    assert hourly.formula == (
+        "card: ($500 price - $140 resale) / (3 years x 8,766 h x 25% use) + 0.200 kW x $0.2/kWh = $0.0948/h owned"
+    )
 
 
 def test_auto_takes_rent_where_there_is_one() -> None:
@@ -77,7 +78,7 @@ def test_cell_cost_adds_up_and_charges_failures() -> None:
     assert cost.per_solved == pytest.approx(2.036 / 3)
     # Rented: whoever lets it pays for what it draws.
     assert cost.energy_usd is None
-    assert "3 passed" in cost.formula
+    assert cost.formula == "$2.0000 API + 360.0 s leased / 3600 x $0.3600/h = $2.0360; / 3 passed"
 
 
 def test_unknown_parts_leave_the_total_unknown_and_say_which() -> None:
@@ -111,7 +112,10 @@ def test_break_even_by_hand() -> None:
     assert (renting.against, api.against) == ("renting", "API only")
     assert renting.solved_per_month == pytest.approx(fixed / ((0.36 - 0.04) * 0.01))
     assert api.solved_per_month == pytest.approx(fixed / (0.01 - 0.04 * 0.01))
-    assert "$10.00/month" in renting.formula
+    assert renting.formula == ("$10.00/month owned / (($0.3600 rent - $0.0400 energy) an hour x 36.000 s / 3600)")
+    assert api.formula == (
+        "$10.00/month owned / ($0.01000 API only - $0.00000 API beside the card - $0.0004000 energy)"
+    )
 
 
 def test_break_even_may_never_come() -> None:
@@ -121,6 +125,11 @@ def test_break_even_may_never_come() -> None:
     assert found[1].solved_per_month is None
     assert break_even({"name": "x"}, RATES, lease_s_per_solved=1.0) == []
     assert break_even(CARD, RATES, lease_s_per_solved=None) == []
+    # An hour that costs as much in energy as in rent saves nothing.
+    (renting,) = break_even(
+        CARD | {"power_w": 100.0, "rent_usd_per_hour": 0.05}, RATES | {"usd_per_kwh": 0.5}, lease_s_per_solved=1.0
+    )
+    assert renting.solved_per_month is None
 
 
 def test_a_card_does_not_pay_for_itself_with_more_than_it_can_do() -> None:
@@ -146,6 +155,7 @@ def test_break_even_calls_by_hand() -> None:
     rows = [
         row,
         row | {"gpu_time_s": 3.0},
+        row | {"gpu_time_s": 2.0},
         row | {"verdict": "error"},
         row | {"api_usd": None},
         row | {"synthetic": True},
@@ -170,6 +180,8 @@ def test_every_assumption_is_listed_with_its_source() -> None:
     assert found["hardware.card.purchase_usd"].value == "$500"
     assert found["hardware.card.power_w"].source == "a shop, 2026-01-02"
     assert set(found) >= {f"rates.{k}" for k in RATES if k != "name"}
+    # What no key names was not assumed.
+    assert assumptions([{"name": "local"}], {"usd_per_kwh": None}, []) == []
 
 
 def test_table_2_is_computed_with_its_formula() -> None:
@@ -207,6 +219,13 @@ def test_table_2_has_no_throughput_of_trials_that_the_journal_answered() -> None
     assert scalability.formula == "the elapsed time of 1 of 5 trials is unknown, as after a resume"
 
 
+def test_table_2_has_no_throughput_of_trials_that_took_no_time() -> None:
+    found = rows("b", 1, 0, started_at=7.0, ended_at=7.0)
+    evidence = Evidence(summarise(found, []), {"b": found}, {}, {"card": CARD}, RATES)
+    (scalability,) = [row for row in benefit_table(evidence) if row.quantity == "scalability"]
+    assert (scalability.computed, scalability.formula) == ("n/a", "the cell's elapsed time is unknown")
+
+
 def test_table_2_without_prices_is_not_a_number() -> None:
     found = rows("a", 1, 0, system="execute_only", execute_s=0.6)
     evidence = Evidence(summarise(found, []), {"a": found}, {}, {"card": {"name": "card"}}, RATES)
@@ -214,6 +233,51 @@ def test_table_2_without_prices_is_not_a_number() -> None:
     assert table["execute_only", "cost"].computed == "n/a"
     assert table["execute_only", "time per iteration"].computed == "0.6 s"
     assert table["execute_only", "scalability"].computed == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("system", "more", "card", "computed", "part"),
+    [
+        ("generate_only", {}, CARD, "n/a", "the API price per problem or rates.problems_per_month is unknown"),
+        ("hybrid", {}, CARD, "n/a", "the API price per problem or rates.problems_per_month is unknown"),
+        ("hybrid", {"api_usd": 0.0}, CARD, "$500 once and $0.00 a month", "$0.00000 a problem x 100 problems"),
+        ("execute_only", {}, CARD, "$500 once", "hardware.card.purchase_usd; card: $0.3600/h rented"),
+        # The article's $500 over three years is $13.89 a month: at 2 cents for each one solved, 694 of them.
+        ("hybrid", {"api_usd": 0.02}, {}, "n/a", "$13.89 a month, which buys 694 solved problems"),
+        ("hybrid", {}, {}, "n/a", "the article's $500 over 3 years is $13.89 a month"),
+    ],
+)
+def test_table_2_costs_what_is_known(
+    system: str, more: dict[str, Any], card: dict[str, Any], computed: str, part: str
+) -> None:
+    found = rows("a", 2, 0, system=system, model="m", **more)
+    evidence = Evidence(summarise(found, []), {"a": found}, {}, {"card": card}, RATES)
+    (cost,) = [r for r in benefit_table(evidence) if r.quantity == "cost" and r.system.startswith(system)]
+    assert cost.computed == computed
+    assert part in cost.formula
+    # A reply for nothing, or of unknown price, is in no number of them for $150.
+    assert "would buy" not in cost.formula
+
+
+@pytest.mark.parametrize(
+    ("system", "more", "replies", "computed"),
+    [
+        ("execute_only", {}, [], "n/a"),
+        # A trial's executions took so long in all; one turn is a part of it.
+        ("execute_only", {"execute_s": 3.0, "turns": 0}, [], "3 s"),
+        ("hybrid", {"execute_s": 3.0, "turns": 2}, [], "n/a"),
+        ("hybrid", {"execute_s": 3.0, "turns": 2}, [5.0], "6.5 s"),
+        ("hybrid", {}, [5.0], "5 s"),
+        ("generate_only", {"execute_s": 3.0}, [5.0, 7.0], "6 s"),
+    ],
+)
+def test_table_2_times_what_was_timed(
+    system: str, more: dict[str, Any], replies: list[float], computed: str
+) -> None:
+    found = rows("a", 2, 0, system=system, **more)
+    evidence = Evidence(summarise(found, []), {"a": found}, {"a": replies}, {"card": CARD}, RATES)
+    (row,) = [r for r in benefit_table(evidence) if r.quantity == "time per iteration"]
+    assert row.computed == computed
 
 
 def test_a_model_on_a_card_is_assumed_at_its_price_an_hour() -> None:

@@ -354,15 +354,18 @@ def test_cuda_that_names_the_entry_in_a_macro_is_left_to_the_compiler() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "stop", "verdict"),
+    ("reply", "stop", "verdict", "reason"),
     [
-        (fence("void other() {}\n", "cuda"), "end_turn", Verdict.ERROR),
-        ("No.", "end_turn", Verdict.NO_CODE),
-        ("```cuda\nvoid solve(float *x) {\n  x[0]", "max_tokens", Verdict.NO_CODE),
+        (fence("void other() {}\n", "cuda"), "end_turn", Verdict.ERROR, "the code does not define `solve`"),
+        ("No.", "end_turn", Verdict.NO_CODE, "the reply holds no program"),
+        ("```cuda\nvoid solve(float *x) {\n  x[0]", "max_tokens", Verdict.NO_CODE, "cut off at max_tokens"),
+        ("#include <a.h>\nvoid solve(float *x) {\n  x[0]", "max_tokens", Verdict.NO_CODE, "cut off at max_tokens"),
     ],
 )
-def test_cuda_without_a_program(reply: str, stop: str, verdict: Verdict) -> None:
-    assert extract(reply, CUDA, stop).verdict is verdict
+def test_cuda_without_a_program(reply: str, stop: str, verdict: Verdict, reason: str) -> None:
+    found = extract(reply, CUDA, stop)
+    assert (found.program, found.verdict) == (None, verdict)
+    assert found.reason.startswith(reason)
 
 
 def test_completion_is_appended_to_the_prompt() -> None:

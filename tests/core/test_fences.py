@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import pytest
 
@@ -27,6 +28,9 @@ def texts(reply: str) -> list[tuple[str, str]]:
         ("```py\n(\n```py\nb = 1\n```", [("py", "(\n"), ("py", "b = 1\n")]),
         ("```{.python .numberLines}\na\n```", [("python", "a\n")]),
         ("```py\n```", [("py", "\n")]),
+        # A session: its prompts go, and what it answered.
+        ("```\n>>> def f():\n...     return 7\n>>> f()\nthe answer\n```", [("", "def f():\n    return 7\nf()\n")]),
+        ("```\n>>> f()\n7\n```", [("", ">>> f()\n7\n")]),
     ],
 )
 def test_read_blocks(reply: str, expected: list[tuple[str, str]]) -> None:
@@ -35,6 +39,7 @@ def test_read_blocks(reply: str, expected: list[tuple[str, str]]) -> None:
 
 def test_a_block_knows_whether_it_was_closed() -> None:
     assert [block.closed for block in read_blocks("```\na\n```\n```\nb")] == [True, False]
+    assert [block.closed for block in read_blocks("```py\n(\n```py\nb = 1\n```")] == [False, True]
 
 
 def test_a_fence_within_the_code_leaves_longer_readings() -> None:
@@ -66,6 +71,12 @@ def test_clean() -> None:
     assert clean("<think>\nno\n</think>\n\nyes") == "yes"
     assert clean("<think>never done") == ""
     assert clean("a <think> b") == "a <think> b"
+
+
+def test_what_python_only_warns_of_compiles_and_says_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert parse('pattern = "\\d"\nif 1 is 1: pass\n') is not None
 
 
 def test_parse_takes_only_what_compiles() -> None:

@@ -56,6 +56,11 @@ def test_a_worst_case_that_is_known_exactly_is_exact() -> None:
     assert FLAT.worst_case(1000, 100) == FLAT.cost(Usage(1000, 100))
     assert TIERED.worst_case(100_000, 100) == TIERED.cost(Usage(100_000, 100))
     assert TIERED.worst_case(100_001, 100) == TIERED.cost(Usage(100_001, 100))
+    assert TIERED.worst_case(100_001, 100, batch=True) == TIERED.cost(Usage(100_001, 100), batch=True)
+    # A dearer tier is never paid for more than it holds: $8 a million for the first 1,000, or $2 for all.
+    assert FALLING.worst_case(2000, 0) == Decimal("0.008")
+    assert FALLING.worst_case(5000, 0) == Decimal("0.01")
+    assert FLAT.worst_case(0, 0) == 0
 
 
 @pytest.mark.parametrize("bounds", [[], [0], [-1, -1], [-1, 5, 3]])

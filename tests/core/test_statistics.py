@@ -96,9 +96,15 @@ def test_wilson_of_nothing_says_nothing() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
 
 
-def test_wilson_refuses_nonsense() -> None:
+def test_wilson_ends_exactly_where_shares_do() -> None:
+    assert {wilson(0, n)[0] for n in range(1, 300)} == {0.0}
+    assert {wilson(n, n)[1] for n in range(1, 300)} == {1.0}
+
+
+@pytest.mark.parametrize(("k", "n", "confidence"), [(3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0), (1, 2, 0.0)])
+def test_wilson_refuses_nonsense(k: int, n: int, confidence: float) -> None:
     with pytest.raises(ValueError, match="Wilson"):
-        wilson(3, 2)
+        wilson(k, n, confidence)
 
 
 def test_bootstrap_is_close_to_scipys() -> None:
@@ -115,10 +121,15 @@ def test_bootstrap_is_seeded() -> None:
     assert bootstrap_mean(data, seed=1) != bootstrap_mean(data, seed=2)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("value", [0.0, 0.5, 0.25, 1.0])
 def test_bootstrap_does_not_claim_certainty_when_all_are_alike(value: float) -> None:
     low, high = bootstrap_mean([value] * 20)
-    assert (low, high) == wilson(int(value) * 20, 20)
+    assert (low, high) == wilson(value * 20, 20)
+    assert high - low > 0.1
+
+
+def test_shares_that_differ_by_rounding_only_are_alike() -> None:
+    low, high = bootstrap_mean([1 - 2 / 3, 1 / 3] * 10)
     assert high - low > 0.1
 
 
@@ -134,6 +145,10 @@ def test_bootstrap_refuses_nothing() -> None:
         bootstrap_mean([])
     with pytest.raises(ValueError, match="at least one"):
         median_interval([])
+    for confidence in (0.0, 1.0):
+        for interval in (bootstrap_mean, median_interval):
+            with pytest.raises(ValueError, match="confidence"):
+                interval([0.1, 0.5, 1.0, 1.0, 0.9], confidence=confidence)
     with pytest.raises(ValueError, match="for shares"):
         bootstrap_mean([0.5, 1.5])
 

@@ -78,6 +78,15 @@ def test_pass_at_k_is_over_problems_that_have_k_samples() -> None:
     assert cell.pass_at_k[5].problems == 1
 
 
+@pytest.mark.parametrize(
+    ("samples", "ks"), [(1, []), (2, [2]), (5, [5]), (12, [5, 10, 12]), (100, [5, 10, 25, 50, 100])]
+)
+def test_ks_are_the_usual_ones_and_all_samples(samples: int, ks: list[int]) -> None:
+    rows = [row(0, "passed" if i % 2 else "error", sample=i, public_verdict="passed") for i in range(samples)]
+    cell = only(rows)
+    assert (list(cell.pass_at_k), list(cell.selected_at_k)) == (ks, ks)
+
+
 def test_selected_at_k_needs_public_verdicts() -> None:
     rows = [
         row(0, "passed", sample=0, public_verdict="passed"),
@@ -94,6 +103,7 @@ def test_selected_at_k_needs_public_verdicts() -> None:
     assert only(rows).selected_at_k[2].value == pytest.approx((1 + 0.5 + 1) / 3)
     del rows[0]["public_verdict"]
     assert only(rows).selected_at_k == {}
+    assert only([row(0, "no_code", sample=i) for i in range(2)]).selected_at_k == {}
 
 
 def test_first_turn_and_repair_are_apart() -> None:
@@ -103,12 +113,14 @@ def test_first_turn_and_repair_are_apart() -> None:
         row(2, "error", first_turn_verdict="wrong_answer"),
         row(3, "wrong_answer", first_turn_verdict="passed"),
         row(4, "infrastructure", first_turn_verdict="error"),
+        row(5, "error", first_turn_verdict="error"),
+        row(6, "passed", first_turn_verdict="passed"),
     ]
     cell = only(rows)
     assert cell.first_turn is not None
-    assert cell.first_turn.value == 0.5
+    assert (cell.first_turn.value, cell.first_turn.problems) == (0.5, 6)
     assert cell.repaired is not None
-    assert (cell.repaired.value, cell.repaired.problems) == (0.5, 2)
+    assert (cell.repaired.value, cell.repaired.problems) == (pytest.approx(1 / 3), 3)
     assert cell.broken == 1
 
 
@@ -128,6 +140,7 @@ def test_unknown_price_is_none_and_never_zero() -> None:
     assert only([row(0, "passed")]).api_usd is None
     # What was never run bought nothing, so its missing price hides nothing.
     assert only([row(0, "passed", api_usd=0.5), row(1, "not_run", api_usd=None)]).api_usd == 0.5
+    assert only([row(0, "not_run")]).api_usd is None
     # A retry that ended in our own failure may have bought something.
     assert only([row(0, "passed", api_usd=0.5), row(1, "infrastructure", output_tokens=9)]).api_usd is None
 
@@ -152,6 +165,10 @@ def test_label_names_what_the_axes_set() -> None:
     axes = json.dumps({"system": "hybrid", "model": "sonnet", "model.effort": "low"})
     assert only([row(0, "passed", axes=axes, model="sonnet")]).label == "hybrid · sonnet · effort=low"
     assert only([row(0, "passed")]).label == "hybrid"
+    # A suite and a card are named by themselves.
+    assert only([], axes={"suite": "mbpp", "hardware": "h200", "samples": 5}).label == (
+        "unknown · mbpp · h200 · samples=5"
+    )
 
 
 def test_nan_reads_as_missing() -> None:
@@ -169,11 +186,21 @@ def test_a_cell_that_only_the_rows_name_is_appended() -> None:
 def test_synthetic_if_any_trial_is() -> None:
     assert summarise([row(0, "passed", synthetic=True), row(1, "passed")], []).synthetic
     assert not summarise([row(0, "passed", synthetic=False)], []).synthetic
+    # Before there is any trial the plan tells.
+    assert only([], synthetic=True).synthetic
+    assert not only([row(0, "passed", synthetic=False)], synthetic=True).synthetic
+
+
+def test_shared_replies_and_cards_are_told() -> None:
+    rows = [row(i, "passed", shared=i > 0, gpu=card) for i, card in enumerate(["b", "a", "b", None])]
+    cell = only(rows)
+    assert (cell.shared, cell.gpus) == (3, ("a", "b"))
 
 
 def test_share_without_examples() -> None:
-    cell = only([row(i, "passed", feedback_examples=i % 2) for i in range(4)])
-    assert cell.without_examples == 0.5
+    cell = only([row(i, "passed", feedback_examples=n) for i, n in enumerate([0, 2, 1, 3, None])])
+    assert cell.without_examples == 0.25
+    assert only([row(0, "passed")]).without_examples is None
 
 
 def test_gpu_measures() -> None:
@@ -256,6 +283,12 @@ def test_to_dict_is_json_and_holds_what_is_derived() -> None:
 def test_rate_of_no_problems_is_none() -> None:
     assert rate_over_problems([]) is None
     assert rate_over_problems([[]]) is None
+
+
+def test_problems_count_alike_however_many_samples_they_have() -> None:
+    rate = rate_over_problems([[True], [False, True, True, True], []])
+    assert rate is not None
+    assert (rate.value, rate.problems, rate.method) == (pytest.approx(0.875), 2, "wilson")
 
 
 def test_columns_are_named_once_and_have_types_that_pyarrow_knows() -> None:

@@ -55,6 +55,8 @@ class Script:
         return Reply(next(self._replies), "end_turn", Usage(), "m", "r", 0.0, True)
 
     def extract(self, reply: Reply) -> Extraction:
+        if reply.text == "half":
+            return Extraction(None, Verdict.ERROR, "no such function")
         if not reply.text.startswith("code"):
             return Extraction(None, Verdict.NO_CODE, "prose only")
         return Extraction(reply.text, None, "")
@@ -97,6 +99,12 @@ def test_generate_only_without_code_grades_nothing() -> None:
     assert (outcome.verdict, outcome.reason, script.graded) == (Verdict.NO_CODE, "prose only", [])
 
 
+@pytest.mark.parametrize("system", ["generate_only", "hybrid"])
+def test_a_reply_without_the_function_keeps_the_verdict_of_its_extraction(system: str) -> None:
+    outcome = play(system, Script(["half"], {}, {}, turns=1))
+    assert (outcome.verdict, outcome.program, outcome.reason) == (Verdict.ERROR, None, "no such function")
+
+
 def test_execute_only_asks_no_model() -> None:
     script = Script([], {}, {})
     assert play("execute_only", script) == Outcome(Verdict.PASSED, None, "", 0, None)
@@ -116,6 +124,7 @@ def test_hybrid_sends_back_what_happened_on_the_examples_and_never_a_grade() -> 
     play("hybrid", script)
     second = script.asked[1]
     assert [m.role for m in second] == ["user", "assistant", "user"]
+    assert [m.text for m in second[:2]] == ["prompt", "code a"]
     assert "f(1)" in second[2].text
     assert "hello" in second[2].text
     assert "memory" not in second[2].text
@@ -126,6 +135,19 @@ def test_hybrid_says_that_there_was_no_program_and_asks_again() -> None:
     outcome = play("hybrid", script)
     assert (outcome.verdict, outcome.first_turn_verdict, outcome.turns) == (Verdict.PASSED, Verdict.NO_CODE, 2)
     assert "prose only" in script.asked[1][2].text
+
+
+def test_hybrid_says_what_was_wrong_with_code_that_is_no_program() -> None:
+    script = Script(["half", "code b"], {}, {})
+    assert play("hybrid", script).first_turn_verdict is Verdict.ERROR
+    assert script.asked[1][2].text == "Your program could not be used: no such function"
+
+
+def test_a_reply_without_a_word_is_sent_back_as_such() -> None:
+    script = Script(["", "code b"], {}, {})
+    play("hybrid", script)
+    # The API takes no message without text.
+    assert script.asked[1][1] == Message("assistant", "(empty reply)")
 
 
 def test_hybrid_grades_the_last_program_when_none_passes_and_a_later_reply_has_none() -> None:
@@ -170,6 +192,32 @@ def test_a_budget_that_ends_before_any_program_is_right_is_no_result() -> None:
     script = Script(["code a", "code b"], {"code a": WRONG}, {"code a": Verdict.WRONG_ANSWER}, paid=1)
     with pytest.raises(BudgetExhausted):
         play("hybrid", script)
+
+
+def test_a_trial_that_ends_while_its_first_grade_runs_ends_that_too() -> None:
+    ended: list[str] = []
+    left: list[object] = []
+
+    class Endless(Script):
+        async def grade(self, program: str, turn: int) -> Grade:
+            try:
+                return await asyncio.Future()
+            finally:
+                ended.append(program)
+
+        async def feedback(self, program: str, turn: int) -> Feedback:
+            await asyncio.sleep(0.01)
+            raise ConnectionError("stopped")
+
+    async def main() -> list[str]:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
+        with pytest.raises(ConnectionError, match="stopped"):
+            await SYSTEMS["hybrid"](Endless(["code a"], {}, {}))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return list(ended)
+
+    assert (asyncio.run(main()), left) == (["code a"], [])
 
 
 def test_a_trial_that_ends_while_its_first_grade_fails_leaves_nothing_behind() -> None:

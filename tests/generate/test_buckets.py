@@ -15,6 +15,7 @@ def test_without_a_header_there_is_no_limit() -> None:
     bucket = Bucket()
     bucket.launch(0.0, 1e9)
     assert bucket.wait_s(0.0, 1e9) == 0.0
+    assert (bucket.rate, bucket.level(0.0), bucket.margin) == (float("inf"), float("inf"), 0.0)
 
 
 def test_what_a_header_does_not_know_yet_is_subtracted() -> None:
@@ -60,6 +61,21 @@ def test_a_refused_request_took_nothing() -> None:
     bucket.launch(1.0, 100.0)
     bucket.finish(1.1, 100.0, 0.0)
     assert bucket.level(1.1) == 600.0
+
+
+def test_what_a_reply_used_more_or_less_was_known_from_its_start() -> None:
+    bucket = known()
+    bucket.launch(1.0, 100.0)
+    bucket.finish(1.0, 100.0, 20.0)
+    assert bucket.level(1.0) == 500.0
+
+
+def test_of_several_replies_only_those_still_being_written_are_set_aside() -> None:
+    bucket = known(at_end=True)
+    for expected in (200.0, 100.0):
+        bucket.launch(1.0, expected)
+    bucket.finish(1.0, 200.0, 50.0)
+    assert bucket.level(1.0) == 600.0 - 50.0 - 100.0
 
 
 def test_output_is_set_aside_while_it_is_written_and_charged_at_its_end() -> None:

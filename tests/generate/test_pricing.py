@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import genai_prices
+import genai_prices.data
 import pytest
+from genai_prices.types import ModelPrice
 
 from orchestrator.config.schema import PriceConfig
 from orchestrator.core.generation import Usage
@@ -62,6 +65,20 @@ def test_an_unknown_model_says_what_to_do() -> None:
         look_up_price("gpt-9", NOW)
 
 
+def test_a_model_without_a_rate_that_is_charged_has_no_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = next(p for p in genai_prices.data.providers if p.id == "anthropic")
+    model = next(m for m in provider.models if m.id == "claude-2")
+    half = replace(model, prices=ModelPrice(input_mtok=Decimal(8)))
+    monkeypatch.setattr(genai_prices.data, "providers", [replace(provider, models=[half])])
+    with pytest.raises(UnknownPrice, match=r"'claude-2'.* has no output rate"):
+        look_up_price("claude-2", NOW)
+
+
+def test_a_model_without_rates_for_the_cache_pays_for_it_as_for_input() -> None:
+    price = look_up_price("claude-2", NOW)
+    assert price.cost(Usage(0, 0, 10, 10)) == price.cost(Usage(20, 0)) > 0
+
+
 def test_nothing_asks_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a price was asked of the network")
@@ -73,6 +90,9 @@ def test_nothing_asks_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_price_from_the_configuration() -> None:
     price = configured_price(PriceConfig(input_per_mtok=0.3, output_per_mtok=1.2), "mine")
     assert price.cost(Usage(1_000_000, 1_000_000, 1_000_000, 1_000_000)) == Decimal("0.3") * 3 + Decimal("1.2")
+    cached = PriceConfig(input_per_mtok=1.0, cache_read_per_mtok=0.1, cache_write_per_mtok=1.25)
+    assert configured_price(cached, "mine").cost(Usage(0, 0, 1_000_000, 2_000_000)) == Decimal("2.6")
+    assert configured_price(PriceConfig(), "free").cost(Usage(1, 1, 1, 1)) == 0
     for bad in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match=r"model\.price\.output_per_mtok"):
             configured_price(PriceConfig(output_per_mtok=bad), "mine")
@@ -85,5 +105,7 @@ def test_a_time_without_zone_is_refused() -> None:
 
 def test_gpu_hours() -> None:
     assert gpu_time_price(0.36).cost(10.0) == Decimal("0.001")
-    with pytest.raises(ValueError, match="usd_per_gpu_hour"):
-        gpu_time_price(-1.0)
+    assert gpu_time_price(0.0).cost(10.0) == 0
+    for bad in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="usd_per_gpu_hour"):
+            gpu_time_price(bad)

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -36,7 +37,10 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened.close()
 
 
-async def put(journal: Journal, key: str = "k", reservation: int | None = None) -> None:
+PAID = Decimal("0.01")
+
+
+async def put(journal: Journal, key: str = "k", reservation: int | None = None, usd: Decimal | None = PAID) -> None:
     await journal.put_reply(
         key,
         request=REQUEST,
@@ -45,7 +49,7 @@ async def put(journal: Journal, key: str = "k", reservation: int | None = None) 
         problem_id="p",
         reply=REPLY,
         reservation_id=reservation,
-        usd=Decimal("0.01"),
+        usd=usd,
     )
 
 
@@ -106,6 +110,74 @@ def test_a_reservation_left_open_is_unsettled_for_the_next_driver(journal: Journ
     asyncio.run(check())
 
 
+def test_synthetic_promises_stay_so_and_prices_that_nobody_knows_too(journal: Journal) -> None:
+    async def check() -> None:
+        account = AccountRef("cell", "trial", True)
+        number = await journal.put_reservation(key="a", account=account, worst_usd=Decimal(1))
+        await put(journal, "a", number, usd=None)
+        (row,) = await journal.reservations()
+        assert (row.account, row.state, row.settled_usd) == (account, "settled", None)
+
+    asyncio.run(check())
+
+
+def test_a_batch_is_open_until_it_is_closed_also_for_the_next_driver(tmp_path: Path) -> None:
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        for name in ("one", "two"):
+            await journal.put_batch(name, f"payload of {name}")
+        await journal.close_batch("one")
+        journal.close()
+        again = Journal(tmp_path / "j.sqlite", "run")
+        assert await again.open_batches() == {"two": "payload of two"}
+        again.close()
+
+    asyncio.run(check())
+
+
+def test_what_is_on_its_way_is_written_though_nobody_waits_for_it(tmp_path: Path) -> None:
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        left, cancelled = (asyncio.create_task(journal.put_meta(key, 1)) for key in "ab")
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        journal.close()
+        await left
+        again = Journal(tmp_path / "j.sqlite", "run")
+        assert [await again.meta(key) for key in "ab"] == [1, 1]
+        again.close()
+
+    asyncio.run(check())
+
+
+def test_who_comes_after_the_end_is_refused_and_not_left_waiting(tmp_path: Path) -> None:
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        journal.close()
+        with pytest.raises(JournalError, match="closed"):
+            await asyncio.wait_for(journal.put_meta("late", 1), 10)
+
+    asyncio.run(check())
+
+
+def test_keys_are_known_as_they_are_written_and_to_the_next_driver(tmp_path: Path) -> None:
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run-1")
+        await put(journal)
+        await journal.copy_reply("k", await journal.stored_reply("k"))
+        await journal.put_verdict("v", Job("p", "x = 1", "scoring", 0, LIMITS), Execution(Verdict.PASSED, ""))
+        with pytest.raises(KeyError, match="missing"):
+            await journal.stored_reply("missing")
+        assert (journal.reply_keys(), journal.verdict_keys()) == ({"k"}, {"v"})
+        journal.close()
+        again = Journal(tmp_path / "j.sqlite", "run-2")
+        assert (again.reply_keys(), again.verdict_keys()) == ({"k"}, {"v"})
+        assert await again.verdict("v") == Execution(Verdict.PASSED, "")
+        again.close()
+
+    asyncio.run(check())
+
+
 def test_amounts_are_rounded_up_to_nanodollars(journal: Journal) -> None:
     async def check() -> None:
         await journal.put_reservation(key="a", account=ACCOUNT, worst_usd=Decimal("1e-10"))
@@ -123,6 +195,15 @@ def test_two_drivers_cannot_write_one_journal(tmp_path: Path, journal: Journal) 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be written"):
         Journal(tmp_path / "missing" / "journal.sqlite", "run")
+
+
+def test_a_file_that_is_no_journal_is_one_sentence_and_locks_nobody_out(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.write_bytes(b"not a database, and long enough to be looked at as one " * 40)
+    with pytest.raises(JournalError, match=r"journal\.sqlite cannot be opened"):
+        Journal(path, "run")
+    path.unlink()
+    Journal(path, "run").close()
 
 
 def test_many_writes_at_once_share_commits(journal: Journal) -> None:
@@ -164,6 +245,33 @@ def test_a_full_disk_fails_every_write_and_keeps_what_is_there(tmp_path: Path) -
         journal.close()
         again = Journal(tmp_path / "j.sqlite", "run")
         assert await again.reply("kept") == REPLY
+        again.close()
+
+    asyncio.run(check())
+
+
+def test_what_waits_behind_a_failed_write_is_not_written(tmp_path: Path) -> None:
+    """A sweep that was told that its journal cannot be written finds nothing of the rest in it later."""
+
+    async def check() -> None:
+        journal = Journal(tmp_path / "j.sqlite", "run")
+        both_wait = threading.Event()
+
+        def fail(_: sqlite3.Connection) -> None:
+            both_wait.wait(10)
+            raise sqlite3.OperationalError("disk I/O error")
+
+        first = asyncio.create_task(journal._writer.run(fail))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(journal.put_meta("later", 1))
+        await asyncio.sleep(0)
+        both_wait.set()
+        for task in (first, second):
+            with pytest.raises(JournalError, match="disk I/O error"):
+                await task
+        journal.close()
+        again = Journal(tmp_path / "j.sqlite", "run")
+        assert await again.meta("later") is None
         again.close()
 
     asyncio.run(check())
@@ -222,9 +330,25 @@ def test_the_cache_hands_replies_on_with_their_payer_but_never_synthetic_ones(tm
         write_only = ReplyCache(tmp_path / "c" / "replies.sqlite", "write")
         assert await write_only.get("k") is None
         write_only.close()
+        read_only = ReplyCache(tmp_path / "c" / "replies.sqlite", "read")
+        await read_only.put(type(stored)(**{**_fields(stored), "key": "t"}))
+        assert await read_only.get("t") is None
+        assert await read_only.get("k") == stored
+        # Who was first stays: the reply that one run has used is the one that others get.
+        again = ReplyCache(tmp_path / "c" / "replies.sqlite", "readwrite")
+        await again.put(type(stored)(**{**_fields(stored), "paid_by": "run-2"}))
+        assert await again.get("k") == stored
+        again.close()
+        read_only.close()
         journal.close()
 
     asyncio.run(check())
+
+
+def test_a_cache_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match=r"the reply cache .* cannot be opened"):
+        ReplyCache(tmp_path, "read")
+    ReplyCache(tmp_path / "new" / "folders" / "replies.sqlite", "read").close()
 
 
 def _fields(stored: object) -> dict[str, object]:

@@ -111,9 +111,8 @@ def compiler_errors(text: str) -> tuple[str, ...]:
     carets = [number for number, line in enumerate(lines) if line.strip() == "^"]
     if carets and _PLACE.match(lines[0]):
         # Triton shows the kernel down to the place, then says what is wrong there; the innermost place counts.
-        places = [line for line in lines[: carets[-1]] if _PLACE.match(line)]
-        where = _PLACE.match(places[-1])
-        at = f"line {where[1]}, column {where[2]} of the kernel: " if where else ""
+        *_, where = (place for line in lines[: carets[-1]] if (place := _PLACE.match(line)))
+        at = f"line {where[1]}, column {where[2]} of the kernel: "
         return (f"{at}{lines[carets[-1] - 1].strip()}"[:_LINE], *lines[carets[-1] + 1 :][: _COMPILER_ERRORS - 1])
     errors = [line for line in lines if _ERROR_LINE.search(line)]
     return tuple((errors or lines)[:_COMPILER_ERRORS])

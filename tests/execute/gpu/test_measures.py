@@ -180,6 +180,13 @@ def test_throttled_rounds_are_dropped_up_to_a_cap() -> None:
     assert drop_throttled(ten, everywhere) == (ten, 0)
 
 
+def test_a_round_is_throttled_from_its_beginning_until_its_calls_are_surely_over() -> None:
+    # An empty call, one of the reference and one of the program: 1 + 2 + 4 ms, and as long again around them.
+    three = [Round(at, 1e-3, 2e-3, 4e-3, 0.0) for at in (1.0, 2.0, 3.0)]
+    for at, dropped in ((1.999, 0), (2.0, 1), (2.0139, 1), (2.0141, 0)):
+        assert drop_throttled(three, [sample(at, 0x40)])[1] == dropped
+
+
 def test_throttle_names_are_told_once() -> None:
     assert throttle_names([sample(0, 0x4), sample(1, 0x40), sample(2, 0x4)]) == "power cap, thermal (hardware)"
     assert throttle_names([sample(0, 0)]) == ""

@@ -26,6 +26,11 @@ def test_a_text_is_cut_by_characters_and_by_bytes(character: str) -> None:
     kept.encode()
 
 
+def test_a_plain_text_is_kept_as_far_as_its_characters_go() -> None:
+    assert replies.clipped("short", replies.MESSAGE_TEXT) == "short"
+    assert replies.clipped("x" * 20_000, replies.MESSAGE_TEXT) == "x" * replies.MESSAGE_TEXT
+
+
 @pytest.mark.parametrize("character", WIDE)
 def test_an_exception_of_any_text_fits_into_a_message(character: str) -> None:
     name = "\u00e9" * 5000
@@ -43,6 +48,19 @@ def test_an_exception_of_any_text_fits_into_a_message(character: str) -> None:
 def test_a_failure_keeps_the_known_keys_only() -> None:
     said = {"phase": "load", "type": "E", "message": "no", "frames": ["a"], "oom": True}
     assert replies.failure({**said, "outcome": "passed"}) == said
+
+
+def test_what_a_failure_leaves_out_is_filled_in() -> None:
+    assert replies.failure({}) == {"phase": "run", "type": "Error", "message": "", "frames": [], "oom": False}
+
+
+def test_of_many_frames_the_innermost_are_kept() -> None:
+    frames = [str(number) for number in range(20)]
+    assert replies.failure({"frames": frames})["frames"] == frames[12:]
+
+
+def test_no_time_at_all_is_a_time() -> None:
+    assert [replies.number(value) for value in (0, False, True)] == [0.0, 0.0, 1.0]
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ def host(*lines: str) -> str:
         ("torch", "def solve(x, out):\n    import ctypes\n", "imports ctypes"),
         ("torch", "from torch.utils import cpp_extension\n", "C++ extension"),
         ("torch", "import torch.utils.cpp_extension as e\ne.load_inline('x', '')\n", "C++ extension"),
+        ("torch", "import torch\ntorch.utils.cpp_extension.load('x', ['x.cpp'])\n", "C++ extension"),
+        ("torch", "from torch.utils import *\nload_inline('x', '')\n", "C++ extension"),
         ("cupy", "import torch\n", "imports torch"),
         ("triton", "import torch\ndef solve(x, out): torch.sum(x, 0, out=out)\n", "no @triton.jit kernel"),
         ("cuda", "import torch\ndef solve(x, out):\n    pass\n", "a Python program where raw CUDA"),
@@ -373,7 +375,7 @@ def test_a_raw_string_ends_by_its_own_mark() -> None:
 def test_a_program_that_is_too_long_is_not_read() -> None:
     assert "bytes long" in (violation("#" * (128 << 10) + "\n", "torch", "solve") or "")
     assert "bytes long" in (violation("#" + "\u00e9" * (64 << 10), "torch", "solve") or "")
-    assert violation("#" * (100 << 10) + "\n", "torch", "solve") is None
+    assert violation("#" * ((128 << 10) - 1) + "\n", "torch", "solve") is None
 
 
 def test_a_reason_is_short_and_can_be_written_down() -> None:
