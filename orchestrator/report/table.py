@@ -112,7 +112,9 @@ def _gpu(summary: Summary) -> list[Table]:
     against = (
         ("GPU reference", "failures as 0", "CPU reference") if on_card else ("reference", "failures as 0", "NumPy")
     )
-    title = "Speed on the card, against the" if on_card else "Speed on this CPU (no card was there), against the"
+    where = "Speed on the card" if on_card else "Speed on this CPU (no card was there)"
+    # A geometric mean would be 0 after one failure; the other one can be the larger of the two.
+    title = f"{where}, geometric mean (failures as 0: arithmetic), against the"
     speeds = _table(title, *against, "roofline", *(["per call"] if on_card else []))
     for cell in summary.cells:
         gpu = cell.gpu
