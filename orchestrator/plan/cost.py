@@ -67,7 +67,8 @@ class PlanCost:
     usd_high: Decimal
     """Every turn used and every reply at its cap: what the ledger would reserve in the worst case."""
     synthetic: bool
-    """All of it is synthetic dollars: no model would be called."""
+    """The dollars are synthetic: no model that has a price would be called. Beside one that would, the synthetic
+    dollars of others are in no sum."""
     sources: tuple[str, ...]
     """Where the prices come from."""
     loads: tuple[Load, ...] = ()
@@ -89,7 +90,8 @@ def estimate(plan: Plan, counts: TokenCounts | None = None) -> PlanCost:
     bought: dict[str, int] = {}
     cells: list[CellCost] = []
     input_tokens = output_tokens = 0
-    low = high = Decimal(0)
+    low, high = {False: Decimal(0), True: Decimal(0)}, {False: Decimal(0), True: Decimal(0)}
+    paid = False
     sources: dict[str, None] = {}
     loads: dict[tuple[str, str | None, str | None, bool], Load] = {}
     warnings: dict[str, None] = {}
@@ -98,6 +100,7 @@ def estimate(plan: Plan, counts: TokenCounts | None = None) -> PlanCost:
         batch = cell.config.generate.mode == "batch"
         if price is not None:
             sources[f"{cell.config.model.id}: {price.source}"] = None
+            paid = paid or not cell.synthetic
         model = cell.config.model
         load = loads.setdefault((model.kind, model.base_url, model.id, batch), Load(cell, batch))
         first = shared = 0
@@ -120,11 +123,11 @@ def estimate(plan: Plan, counts: TokenCounts | None = None) -> PlanCost:
             shared += known
             input_tokens += new * (usage.input_tokens + usage.cache_read_tokens)
             output_tokens += new * usage.output_tokens
-            low += new * usd
+            low[cell.synthetic] += new * usd
             load.requests_low += new
             load.input_low += new * usage.input_tokens
             load.output_low += new * usage.output_tokens
-            high += samples * sum(usd_worst, Decimal(0)) - known * usd_worst[0]
+            high[cell.synthetic] += samples * sum(usd_worst, Decimal(0)) - known * usd_worst[0]
             load.requests_high += samples * cell.turns - known
             load.input_high += samples * sum(worst) - known * worst[0]
             load.output_high += cell.max_tokens * (samples * cell.turns - known)
@@ -135,9 +138,9 @@ def estimate(plan: Plan, counts: TokenCounts | None = None) -> PlanCost:
         requests_high=sum(cell.requests_high - cell.shared for cell in cells),
         input_tokens_low=input_tokens,
         output_tokens_low=output_tokens,
-        usd_low=low,
-        usd_high=high,
-        synthetic=all(cell.synthetic for cell in plan.cells if cell.generates),
+        usd_low=low[not paid],
+        usd_high=high[not paid],
+        synthetic=not paid,
         sources=tuple(sources),
         loads=tuple(load for load in loads.values() if load.requests_high),
         warnings=tuple(warnings),

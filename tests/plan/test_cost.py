@@ -52,6 +52,17 @@ def test_dollars_go_from_the_likely_to_the_worst_case() -> None:
     assert estimate(load_plan(["limit=1", "turns=2", "model.max_tokens=100", *PRICE])).usd_high > 2 * one.usd_high
 
 
+def test_synthetic_dollars_are_not_added_to_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["limit=2", "turns=1"]
+    rehearsed = estimate(load_plan([*words, "axes.model=[sonnet,local]"]))
+    assert rehearsed.synthetic
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "not-a-real-key")
+    both, real = (estimate(load_plan([*words, f"axes.model=[{m}]"])) for m in ("sonnet,rehearsal", "sonnet"))
+    assert not both.synthetic
+    assert (both.usd_low, both.usd_high) == (real.usd_low, real.usd_high)
+    assert both.requests_low == 2 * real.requests_low
+
+
 def test_batches_cost_half() -> None:
     words = ["limit=2", "system=generate_only", *PRICE]
     assert estimate(load_plan([*words, "generate.mode=batch"])).usd_high * 2 == estimate(load_plan(words)).usd_high
