@@ -1,0 +1,27 @@
+"""Programs that are right but for one step left out, or done in less than the precision asked for, are wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.gpu import get
+from tests.tasks.gpu.running import run_torch, wrong_outputs
+
+MEMORY = 8 << 30
+SHORTCUTS = [
+    ("asian_option", "fp32", "(rate - volatility**2 / 2) * dt", "0.0"),
+]
+"""Problem, dtype, what the torch reference says, and what the shortcut has instead."""
+
+
+@pytest.mark.parametrize(("name", "dtype", "said", "instead"), SHORTCUTS)
+def test_a_shortcut_is_wrong(name: str, dtype: str, said: str, instead: str) -> None:
+    problem = get(name)
+    source = problem.reference("torch", dtype)
+    assert said in source
+    found = []
+    for shape in problem.shapes(MEMORY)[:-1]:
+        values = problem.make_inputs(31, shape, dtype)
+        got = run_torch(source.replace(said, instead), problem, shape, dtype, values)
+        found += wrong_outputs(problem, dtype, got, problem.cpu_reference(*values))
+    assert found != []
