@@ -61,6 +61,21 @@ def test_inputs_depend_on_the_seed_alone(name: str) -> None:
     ]
 
 
+def test_no_two_particles_stand_at_the_same_place() -> None:
+    """Where they do, the force between them is not a number, and every program is wrong."""
+    problem = get("particle_collisions")
+    shape = problem.shapes(8 * GIB)[-1]
+    # Drawn without care, this seed has two of a million at the same place.
+    position = np.asarray(problem.make_inputs(521, shape, "fp32")[0])
+    assert 0 <= position.min() < 0.01
+    assert shape["side"] - 0.01 < position.max() < shape["side"]
+    assert np.unique(position.view(np.uint64)).size == shape["n"]
+    # About as many in each quarter of the box, as everywhere.
+    quarter = (position // (shape["side"] / 2)).astype(int)
+    counts = np.bincount(2 * quarter[:, 0] + quarter[:, 1], minlength=4)
+    assert abs(counts / shape["n"] - 0.25).max() < 0.005
+
+
 @pytest.mark.parametrize("name", names())
 def test_device_inputs_are_of_the_same_kind(name: str) -> None:
     import torch

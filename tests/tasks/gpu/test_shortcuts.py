@@ -11,6 +11,7 @@ MEMORY = 8 << 30
 SHORTCUTS = [
     ("asian_option", "fp32", "(rate - volatility**2 / 2) * dt", "0.0"),
     *(("layer_norm", dtype, "bias, eps)", "bias, 0.0)") for dtype in ("fp64", "fp32", "bf16", "fp16")),
+    ("particle_collisions", "fp32", "alpha=dt * stiffness", "alpha=1.0"),
     *(("rmsnorm_rotary", dtype, " + eps)", ")") for dtype in ("fp32", "bf16", "fp16")),
 ]
 """Problem, dtype, what the torch reference says, and what the shortcut has instead."""
