@@ -8,10 +8,17 @@ from tasks.gpu import get
 from tests.tasks.gpu.running import run_torch, wrong_outputs
 
 MEMORY = 8 << 30
+# The order of the values in float32, the values themselves as they are.
+_FLOAT32_TOP_K = """
+    values, indices = out
+    indices.copy_(torch.sort(x.float(), dim=1, descending=True, stable=True).indices[:, :k])
+    values.copy_(x.gather(1, indices))
+"""
 SHORTCUTS = [
     ("asian_option", "fp32", "(rate - volatility**2 / 2) * dt", "0.0"),
     *(("layer_norm", dtype, "bias, eps)", "bias, 0.0)") for dtype in ("fp64", "fp32", "bf16", "fp16")),
     ("particle_collisions", "fp32", "alpha=dt * stiffness", "alpha=1.0"),
+    ("top_k", "fp64", "torch.topk(x, k, dim=1, largest=True, sorted=True, out=out)", _FLOAT32_TOP_K),
     *(("rmsnorm_rotary", dtype, " + eps)", ")") for dtype in ("fp32", "bf16", "fp16")),
 ]
 """Problem, dtype, what the torch reference says, and what the shortcut has instead."""
