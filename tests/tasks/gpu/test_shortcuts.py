@@ -19,6 +19,9 @@ SHORTCUTS = [
     *(("layer_norm", dtype, "bias, eps)", "bias, 0.0)") for dtype in ("fp64", "fp32", "bf16", "fp16")),
     ("particle_collisions", "fp32", "alpha=dt * stiffness", "alpha=1.0"),
     ("top_k", "fp64", "torch.topk(x, k, dim=1, largest=True, sorted=True, out=out)", _FLOAT32_TOP_K),
+    # Distances in TF32's digits (which float16 has), or in float32.
+    ("kmeans_step", "fp32", "torch.addmm(half_norms, part,", "torch.addmm(half_norms, part.half().float(),"),
+    ("kmeans_step", "fp64", "torch.addmm(half_norms, part,", "torch.addmm(half_norms, part.float().double(),"),
     *(("rmsnorm_rotary", dtype, " + eps)", ")") for dtype in ("fp32", "bf16", "fp16")),
 ]
 """Problem, dtype, what the torch reference says, and what the shortcut has instead."""
