@@ -61,6 +61,20 @@ def test_inputs_depend_on_the_seed_alone(name: str) -> None:
     ]
 
 
+def test_a_few_nodes_of_the_graph_have_many_edges_and_some_none() -> None:
+    """As its prompt says."""
+    problem = get("gather_scatter")
+    for scale in (1.0, 4.0):
+        for shape in problem.shapes(8 * GIB, scale):
+            target = problem.make_inputs(1, shape, "fp32")[3]
+            counts = np.bincount(np.asarray(target), minlength=shape["nodes"])
+            assert counts.size == shape["nodes"]
+            assert counts.min() == 0
+            assert 3 * counts.mean() < counts.max() < 5000
+            if shape.timed:
+                assert counts.max() > 100 * counts.mean()
+
+
 def test_no_two_particles_stand_at_the_same_place() -> None:
     """Where they do, the force between them is not a number, and every program is wrong."""
     problem = get("particle_collisions")
