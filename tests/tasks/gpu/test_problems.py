@@ -163,6 +163,25 @@ def test_the_timed_work_grows_with_the_scale(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("scale", [0.01, 1.0])
+def test_no_byte_has_to_cross_the_bus_twice(name: str, scale: float) -> None:
+    """What a step leaves for the next can stay on the chip: a program that keeps it there is not over the roof."""
+    problem = get(name)
+    timed = problem.shapes(8 * GIB, scale)[-1]
+    for dtype in problem.dtypes:
+        assert 0 < problem.bytes_moved(timed, dtype) <= problem.footprint(timed, dtype)
+
+
+@pytest.mark.parametrize("name", ["train_linear", "train_mlp"])
+def test_batches_that_no_step_takes_need_not_be_read(name: str) -> None:
+    problem = get(name)
+    timed = problem.shapes(8 * GIB, 0.01)[-1]
+    assert timed["steps"] < timed["batches"]
+    unused = (timed["batches"] - timed["steps"]) * timed["batch"] * (timed["inputs"] + timed["outputs"]) * 4
+    assert problem.bytes_moved(timed, "fp32") == problem.footprint(timed, "fp32") - unused
+
+
+@pytest.mark.parametrize("name", names())
 def test_dtypes_are_listed_widest_first(name: str) -> None:
     sizes = [ELEMENT_BYTES[ELEMENT_OF[d]] for d in get(name).dtypes]
     assert sizes == sorted(sizes, reverse=True)
