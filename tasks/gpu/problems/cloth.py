@@ -184,7 +184,7 @@ extern "C" __global__ void solve(const scalar* offset, const scalar* velocity, d
 }
 """
 
-PROBLEM: GpuProblem = GpuProblem(
+PROBLEM = GpuProblem(
     name="cloth",
     level=3,
     task="""
@@ -211,8 +211,6 @@ Output offsets and velocities after the last step.
         fp32=(1e-4, 3e-5),
     ),
     flops=lambda shape, dtype: 100 * shape["rows"] * shape["cols"] * shape["steps"],
-    # Each step reads and writes offsets and velocities.
-    least_bytes=lambda shape, dtype: shape["steps"] * PROBLEM.footprint(shape, dtype),
     correctness=(
         {"rows": 5, "cols": 7, "steps": 3},
         {"rows": 33, "cols": 40, "steps": 10},

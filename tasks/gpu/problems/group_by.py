@@ -30,7 +30,7 @@ def _outputs(shape: Shape, dtype: str) -> tuple[ArraySpec, ...]:
 
 def _draw(draw: Draw, shape: Shape, dtype: str) -> list[Any]:
     n, groups = shape["n"], shape["groups"]
-    # A few groups hold many rows, as customers do, and the last tenth of the groups holds none.
+    # The first groups hold some six times as many rows as the last, and the last tenth of the groups holds none.
     u = draw.uniform64(n)
     keys = draw.floor(u * (0.3 + 0.7 * u) * (0.9 * groups))
     return [keys, draw.real(dtype, n), groups]

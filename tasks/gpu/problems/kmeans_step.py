@@ -29,13 +29,21 @@ def _outputs(shape: Shape, dtype: str) -> tuple[ArraySpec, ...]:
 
 
 def _draw(draw: Draw, shape: Shape, dtype: str) -> list[Any]:
-    # Clusters lie some twenty standard deviations apart, so every point's nearest centroid is beyond doubt in any
-    # precision. The last centroid has no points.
+    # Clusters lie some twenty standard deviations apart, so most points' nearest centroid is beyond doubt in any
+    # precision. Most come in pairs of neighbours. The last centroid, twice as far out, has no points.
     n, k, width = shape["n"], shape["k"], shape["width"]
-    centres = draw.real(dtype, k, width)
-    member = draw.integers(n, low=0, high=k - 1)
-    points = centres[member] + draw.real(dtype, n, width) * 0.05
-    return [points, centres + draw.real(dtype, k, width) * 0.02]
+    centroids = draw.real(dtype, k, width)
+    centroids[k - 1] *= 2.0
+    paired = (k - 1) // 2 * 2
+    centroids[1:paired:2] = centroids[:paired:2] + draw.real(dtype, paired // 2, width) * 0.5
+    points = centroids[draw.integers(n, low=0, high=k - 1)] + draw.real(dtype, n, width) * 0.05
+    # Every sixteenth point lies just on one side of the middle between two neighbours: a hundred roundings from it
+    # in this precision, but less than one in the next lower (TF32 for float32), which so gets many of them wrong.
+    near = draw.integers((n + 15) // 16, low=0, high=paired)
+    far = near + 1 - near % 2 * 2
+    share = 0.5 - (2.0**-34 if dtype == "fp64" else 2.0**-15)
+    points[::16] = centroids[near] + (centroids[far] - centroids[near]) * share
+    return [points, centroids]
 
 
 def _cpu(points: Array, centroids: Array) -> tuple[Array, ...]:
@@ -128,7 +136,8 @@ PROBLEM = GpuProblem(
     level=2,
     task="""
 One step of k-means: for each point find the nearest centroid (squared Euclidean distance), then compute the
-mean of the points of each centroid. A centroid without points stays where it is. Clusters are well apart.
+mean of the points of each centroid. A centroid without points stays where it is. Some points lie almost in the
+middle between two centroids, yet far enough from it for the rounding of this precision.
 """,
     dtypes=REAL,
     sizes={"n": "number of points", "width": "their dimensions", "k": "number of centroids, at most 256"},

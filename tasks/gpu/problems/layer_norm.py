@@ -32,7 +32,9 @@ def _draw(draw: Draw, shape: Shape, dtype: str) -> list[Any]:
     x = draw.real(dtype, rows, cols)
     # Means of up to 100 standard deviations: mean of squares minus square of mean loses float32's digits.
     x += draw.unit(dtype, rows, 1, low=-100.0, high=100.0)
-    return [x, draw.unit(dtype, cols, low=0.5, high=1.5), draw.real(dtype, cols), 1e-5]
+    # So large that a program without it is wrong, in 16 bits too.
+    eps = 0.0625
+    return [x, draw.unit(dtype, cols, low=0.5, high=1.5), draw.real(dtype, cols), eps]
 
 
 def _cpu(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, ...]:

@@ -37,7 +37,9 @@ def _draw(draw: Draw, shape: Shape, dtype: str) -> list[Any]:
     # Any pair on the unit circle serves as a rotation; made of a rational parametrisation.
     t = draw.uniform(tokens, width // 2, low=-3.0, high=3.0)
     scale = 1 / (1 + t * t)
-    return [x, draw.unit(dtype, width, low=0.5, high=1.5), (1 - t * t) * scale, 2 * t * scale, 1e-6]
+    # So large that a program without it is wrong where heads are small, in 16 bits too.
+    eps = 0.015625
+    return [x, draw.unit(dtype, width, low=0.5, high=1.5), (1 - t * t) * scale, 2 * t * scale, eps]
 
 
 def _cpu(x: Array, weight: Array, cosine: Array, sine: Array, eps: float) -> tuple[Array, ...]:

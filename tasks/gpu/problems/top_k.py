@@ -33,10 +33,12 @@ def _outputs(shape: Shape, dtype: str) -> tuple[ArraySpec, ...]:
 def _draw(draw: Draw, shape: Shape, dtype: str) -> list[Any]:
     rows, cols = shape["rows"], shape["cols"]
     # Random high digits over low digits that are a permutation of the columns: no two values of a row are
-    # equal, so there is one right answer. 4096 levels x 4096 columns are 24 bits, which float32 holds.
+    # equal, so there is one right answer. 4096 levels x 4096 columns are 24 bits, which float32 holds. In float64
+    # the low digits stand 16 bits lower: in float32 the values of a level would be equal.
+    wide = cols << 16 if dtype == "fp64" else cols
     low = (draw.arange(cols) * 1013 + draw.integers(rows, 1, low=0, high=cols)) % cols
     level = draw.integers(rows, cols, low=0, high=_LEVELS)
-    return [draw.to_float(level * cols + low, double=dtype == "fp64") / (_LEVELS * cols), shape["k"]]
+    return [draw.to_float(level * wide + low, double=dtype == "fp64") / (_LEVELS * wide), shape["k"]]
 
 
 def _cpu(x: Array, k: int) -> tuple[Array, ...]:

@@ -61,6 +61,35 @@ def test_inputs_depend_on_the_seed_alone(name: str) -> None:
     ]
 
 
+def test_a_few_nodes_of_the_graph_have_many_edges_and_some_none() -> None:
+    """As its prompt says."""
+    problem = get("gather_scatter")
+    for scale in (1.0, 4.0):
+        for shape in problem.shapes(8 * GIB, scale):
+            target = problem.make_inputs(1, shape, "fp32")[3]
+            counts = np.bincount(np.asarray(target), minlength=shape["nodes"])
+            assert counts.size == shape["nodes"]
+            assert counts.min() == 0
+            assert 3 * counts.mean() < counts.max() < 5000
+            if shape.timed:
+                assert counts.max() > 100 * counts.mean()
+
+
+def test_no_two_particles_stand_at_the_same_place() -> None:
+    """Where they do, the force between them is not a number, and every program is wrong."""
+    problem = get("particle_collisions")
+    shape = problem.shapes(8 * GIB)[-1]
+    # Drawn without care, this seed has two of a million at the same place.
+    position = np.asarray(problem.make_inputs(521, shape, "fp32")[0])
+    assert 0 <= position.min() < 0.01
+    assert shape["side"] - 0.01 < position.max() < shape["side"]
+    assert np.unique(position.view(np.uint64)).size == shape["n"]
+    # About as many in each quarter of the box, as everywhere.
+    quarter = (position // (shape["side"] / 2)).astype(int)
+    counts = np.bincount(2 * quarter[:, 0] + quarter[:, 1], minlength=4)
+    assert abs(counts / shape["n"] - 0.25).max() < 0.005
+
+
 @pytest.mark.parametrize("name", names())
 def test_device_inputs_are_of_the_same_kind(name: str) -> None:
     import torch
@@ -131,6 +160,25 @@ def test_the_timed_work_grows_with_the_scale(name: str) -> None:
     assert work(0.25) < work(1.0) < work(4.0)
     assert 2 <= work(4.0) / work(1.0) <= 8
     assert problem.bytes_moved(problem.shapes(8 * GIB)[-1], dtype) > 0
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("scale", [0.01, 1.0])
+def test_no_byte_has_to_cross_the_bus_twice(name: str, scale: float) -> None:
+    """What a step leaves for the next can stay on the chip: a program that keeps it there is not over the roof."""
+    problem = get(name)
+    timed = problem.shapes(8 * GIB, scale)[-1]
+    for dtype in problem.dtypes:
+        assert 0 < problem.bytes_moved(timed, dtype) <= problem.footprint(timed, dtype)
+
+
+@pytest.mark.parametrize("name", ["train_linear", "train_mlp"])
+def test_batches_that_no_step_takes_need_not_be_read(name: str) -> None:
+    problem = get(name)
+    timed = problem.shapes(8 * GIB, 0.01)[-1]
+    assert timed["steps"] < timed["batches"]
+    unused = (timed["batches"] - timed["steps"]) * timed["batch"] * (timed["inputs"] + timed["outputs"]) * 4
+    assert problem.bytes_moved(timed, "fp32") == problem.footprint(timed, "fp32") - unused
 
 
 @pytest.mark.parametrize("name", names())
