@@ -93,6 +93,8 @@ class AttemptReply:
     usage: Usage
     model: str
     request_id: str
+    us_only: bool = False
+    """Computed in the United States only, which costs more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from orchestrator.generate.attempts import (
 from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
 from orchestrator.generate.requests import (
     REHEARSAL_HEADER,
+    US_ONLY,
     is_loopback,
     message_parameters,
     read_message,
@@ -333,6 +334,7 @@ async def _collect(events: AsyncIterator[Any], progress: _Progress) -> AttemptRe
         usage=read_usage(usage),
         model=model,
         request_id=progress.request_id,
+        us_only=usage.get("inference_geo") == US_ONLY,
     )
 
 
@@ -341,6 +343,7 @@ _USAGE_FIELDS: Final = (
     "output_tokens",
     "cache_read_input_tokens",
     "cache_creation_input_tokens",
+    "inference_geo",
 )
 
 

@@ -16,6 +16,7 @@ from orchestrator.generate.attempts import AttemptReply, Failure, FailureKind, W
 
 __all__ = [
     "REHEARSAL_HEADER",
+    "US_ONLY",
     "is_loopback",
     "message_parameters",
     "read_message",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 REHEARSAL_HEADER: Final = "x-rehearsal-id"
+US_ONLY: Final = "us"
+"""What ``usage.inference_geo`` says of a reply that was computed in the United States only."""
 
 _WINDOWS: Final = ("requests", "input-tokens", "output-tokens", "tokens")
 _LONGEST_MESSAGE: Final = 500
@@ -92,6 +95,7 @@ def read_message(body: Mapping[str, Any], request_id: str) -> AttemptReply:
         usage=read_usage(body["usage"]),
         model=str(body.get("model", "")),
         request_id=request_id,
+        us_only=body["usage"].get("inference_geo") == US_ONLY,
     )
 
 

@@ -87,6 +87,17 @@ def test_a_plain_reply_reads_the_same() -> None:
     assert not seen.body.get("stream")
 
 
+@pytest.mark.parametrize("geo", ["us", "global", "not_available", None])
+def test_a_reply_says_where_it_was_computed(geo: str | None) -> None:
+    bodies = events()
+    bodies[0]["message"]["usage"]["inference_geo"] = geo
+    streamed, _ = run(lambda _, writer: stream(writer, bodies))
+    plain, _ = run(lambda _, writer: answer(writer, 200, bodies[0]["message"]), stream=False)
+    for result in (streamed, plain):
+        assert result.reply is not None
+        assert result.reply.us_only is (geo == "us")
+
+
 def test_options_are_sent_where_given() -> None:
     request = GenerationRequest(
         "anthropic",
