@@ -43,6 +43,8 @@ _TOO_LONG: Final = re.compile(
 _SPEND_LIMIT: Final = re.compile(
     r"credit balance|spend(ing)? limit|usage limits?\b|billing|out of credits", re.IGNORECASE
 )
+# Stable codes in ``error.details``, whose messages may be worded in any way.
+_FATAL_CODES: Final = re.compile(r"\w*spend_limit_reached|organization_on_hold")
 _FATAL_STATUS: Final = frozenset({401, 402, 403, 404})
 _FATAL_TYPES: Final = frozenset({"authentication_error", "permission_error", "billing_error", "not_found_error"})
 
@@ -167,6 +169,9 @@ def status_failure(
     kind_name, message = _error_words(body)
     wait_s = retry_after_s(headers)
     kind = _kind(status, kind_name, message, comes_back=wait_s is not None)
+    if _FATAL_CODES.fullmatch(_error_code(body)):
+        # Not a limit by the minute, though some come as 429: no request of the account will be answered.
+        kind = FailureKind.FATAL
     if began and kind not in (FailureKind.FATAL, FailureKind.CONTEXT_EXCEEDED):
         kind = FailureKind.DROPPED
     if secret:
@@ -213,6 +218,13 @@ def _error_words(body: object) -> tuple[str, str]:
     except ValueError:
         return "", _one_line(text or "no message")
     return _error_words(decoded) if isinstance(decoded, Mapping) else ("", _one_line(text))
+
+
+def _error_code(body: object) -> str:
+    """The error's stable code; empty where it has none."""
+    for name in ("error", "details", "error_code"):
+        body = body.get(name) if isinstance(body, Mapping) else None
+    return body if isinstance(body, str) else ""
 
 
 def _body_request_id(body: object) -> str:
