@@ -44,6 +44,9 @@ IN_FLIGHT_PER_CLIENT: Final = 200
 _CONNECT_S: Final = 10.0
 _SHORT_CALL_S: Final = 60.0
 _NO_SECRET: Final = "no-key-needed"
+_ON_THEIR_SIDE: Final = frozenset(
+    {FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.RATE_LIMITED, FailureKind.TIMEOUT}
+)
 T = TypeVar("T")
 
 
@@ -389,7 +392,7 @@ def _outcome(custom_id: str, result: Any, secret: str) -> BatchOutcome:
         # An error in a batch has a type but no status; 400 stands for "no better known", and server-side types
         # are recognised by their name.
         failure = status_failure(400, body, {}, secret=secret)
-        again = failure.kind in (FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.RATE_LIMITED)
+        again = failure.kind in _ON_THEIR_SIDE
         return BatchOutcome(custom_id, None, failure, again)
     words = "the provider's time limit passed first" if result.type == "expired" else "it was cancelled"
     return BatchOutcome(custom_id, None, Failure(FailureKind.SERVER_ERROR, words), again=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import traceback
 from pathlib import Path
@@ -343,6 +344,37 @@ def test_the_rehearsal_id_goes_to_a_loopback_address_only() -> None:
     assert is_loopback("http://localhost:1")
     for other in (None, "https://api.anthropic.com", "http://127.0.0.1.example.com", "http://10.0.0.1", "nonsense"):
         assert not is_loopback(other)
+
+
+def test_an_entry_that_failed_on_the_side_of_the_provider_is_worth_another_try() -> None:
+    kinds = {
+        "timeout_error": True,
+        "api_error": True,
+        "overloaded_error": True,
+        "invalid_request_error": False,
+        "billing_error": False,
+    }
+    ended = {"id": "b", "type": "message_batch", "processing_status": "ended", "results_url": "/results"}
+
+    def behave(seen: Seen, writer: Writer) -> None:
+        if "/results" not in seen.line:
+            answer(writer, 200, ended)
+            return
+        bodies = [{"type": "error", "error": {"type": kind, "message": "no"}} for kind in kinds]
+        results = [{"type": "errored", "error": body} for body in bodies]
+        lines = [json.dumps({"custom_id": name, "result": r}) for name, r in zip(kinds, results, strict=True)]
+        data = "\n".join(lines).encode()
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data)
+
+    async def main() -> None:
+        async with wire(behave) as server:
+            client = MessagesClient(endpoint(server))
+            result = await client.batch_outcomes("b")
+            await client.close()
+        assert result.value is not None
+        assert {outcome.custom_id: outcome.again for outcome in result.value} == kinds
+
+    asyncio.run(main())
 
 
 def test_a_server_that_describes_its_model_in_its_own_way_is_no_problem() -> None:
