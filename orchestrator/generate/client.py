@@ -136,15 +136,15 @@ class MessagesClient:
 
     async def probe(self, model: str) -> CallResult[ModelFacts]:
         """Ask for the model's description, which costs nothing."""
-        result = await self._call(lambda: self._client.models.retrieve(model))
-        return CallResult(None if result.value is None else _facts(result.value), result.failure)
+        return await self._call(lambda: self._client.models.retrieve(model), _facts)
 
     async def count_tokens(self, request: GenerationRequest) -> CallResult[int]:
         """Ask for the server's own count of the request's input tokens, which costs nothing."""
         parameters = message_parameters(request)
         del parameters["max_tokens"]
-        result = await self._call(lambda: self._client.messages.count_tokens(**parameters))
-        return CallResult(None if result.value is None else int(result.value.input_tokens), result.failure)
+        return await self._call(
+            lambda: self._client.messages.count_tokens(**parameters), lambda count: int(count.input_tokens)
+        )
 
     # -- batches ---------------------------------------------------------------------------------------------
 
@@ -153,24 +153,23 @@ class MessagesClient:
         requests: list[Any] = [
             {"custom_id": entry.custom_id, "params": self._entry_parameters(entry)} for entry in entries
         ]
-        return await self._batch_call(lambda: self._client.messages.batches.create(requests=requests))
+        return await self._call(lambda: self._client.messages.batches.create(requests=requests), _status)
 
     async def batch_status(self, batch_id: str) -> CallResult[BatchStatus]:
         """Ask how far a batch is."""
-        return await self._batch_call(lambda: self._client.messages.batches.retrieve(batch_id))
+        return await self._call(lambda: self._client.messages.batches.retrieve(batch_id), _status)
 
     async def cancel_batch(self, batch_id: str) -> CallResult[BatchStatus]:
         """Ask the server to stop a batch."""
-        return await self._batch_call(lambda: self._client.messages.batches.cancel(batch_id))
+        return await self._call(lambda: self._client.messages.batches.cancel(batch_id), _status)
 
     async def recent_batches(self, limit: int) -> CallResult[list[BatchStatus]]:
         """The account's latest batches, newest first."""
 
-        async def call() -> list[BatchStatus]:
-            page = await self._client.messages.batches.list(limit=limit)
-            return [_status(batch) for batch in page.data]
+        async def call() -> Any:
+            return await self._client.messages.batches.list(limit=limit)
 
-        return await self._call(call)
+        return await self._call(call, lambda page: [_status(batch) for batch in page.data])
 
     async def batch_outcomes(self, batch_id: str) -> CallResult[list[BatchOutcome]]:
         """All results of a batch that ended."""
@@ -180,7 +179,7 @@ class MessagesClient:
             return [_outcome(line.custom_id, line.result, self._key) async for line in lines]
 
         # Results come as one file: a large one takes longer than a call that answers a few lines.
-        return await self._call(call, limit_s=10 * _SHORT_CALL_S)
+        return await self._call(call, list, limit_s=10 * _SHORT_CALL_S)
 
     # --------------------------------------------------------------------------------------------------------
 
@@ -190,15 +189,16 @@ class MessagesClient:
             parameters["metadata"] = {"user_id": entry.rehearsal_id}
         return parameters
 
-    async def _batch_call(self, call: Callable[[], Awaitable[Any]]) -> CallResult[BatchStatus]:
-        result = await self._call(call)
-        return CallResult(None if result.value is None else _status(result.value), result.failure)
-
-    async def _call(self, call: Callable[[], Awaitable[T]], limit_s: float = _SHORT_CALL_S) -> CallResult[T]:
+    async def _call(
+        self, call: Callable[[], Awaitable[Any]], read: Callable[[Any], T], limit_s: float = _SHORT_CALL_S
+    ) -> CallResult[T]:
         progress = _Progress(start=time.monotonic())
         try:
             async with asyncio.timeout(limit_s):
-                return CallResult(await call())
+                answer = await call()
+            # The SDK hands on whatever came, also a page of HTML: reading that is a failure of the call too.
+            progress.began = True
+            return CallResult(read(answer))
         except TimeoutError:
             failure = Failure(FailureKind.TIMEOUT, f"no answer within {limit_s:g} s", may_have_charged=True)
             return CallResult(None, failure)

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.core.generation import GenerationRequest, Message, Usage
 from orchestrator.generate.attempts import Attempt, AttemptResult, Endpoint, FailureKind, ModelFacts
+from orchestrator.generate.batch_records import BatchEntry, CallResult
 from orchestrator.generate.client import MessagesClient, MissingKey, read_key
 from tests.generate.wire import Seen, Wire, Writer, answer, error, events, stream, wire
 
@@ -289,7 +290,7 @@ def test_a_call_that_is_not_answered_in_time_may_have_been_done() -> None:
     async def main() -> None:
         async with wire(lambda _, writer: stream(writer, events())) as server:
             client = MessagesClient(endpoint(server))
-            result = await client._call(asyncio.Event().wait, limit_s=0.01)
+            result = await client._call(asyncio.Event().wait, bool, limit_s=0.01)
             await client.close()
         assert result.failure is not None
         assert result.failure.kind is FailureKind.TIMEOUT
@@ -344,6 +345,25 @@ def test_the_rehearsal_id_goes_to_a_loopback_address_only() -> None:
     assert is_loopback("http://localhost:1")
     for other in (None, "https://api.anthropic.com", "http://127.0.0.1.example.com", "http://10.0.0.1", "nonsense"):
         assert not is_loopback(other)
+
+
+@pytest.mark.parametrize("body", ["<html>sign in</html>", {"surprise": 1}])
+def test_a_call_that_is_answered_with_something_else_is_a_failure_and_no_exception(body: Any) -> None:
+    async def main() -> None:
+        async with wire(lambda _, writer: answer(writer, 200, body)) as server:
+            client = MessagesClient(endpoint(server))
+            results: list[CallResult[Any]] = [
+                await client.count_tokens(REQUEST),
+                await client.create_batch([BatchEntry("a", REQUEST)]),
+                await client.batch_status("b"),
+                await client.cancel_batch("b"),
+            ]
+            await client.close()
+        for result in results:
+            assert result.failure is not None
+            assert (result.failure.kind, result.failure.may_have_charged) == (FailureKind.DROPPED, True)
+
+    asyncio.run(main())
 
 
 def test_an_entry_that_failed_on_the_side_of_the_provider_is_worth_another_try() -> None:
