@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from orchestrator.core.digests import canonical_json, digest
@@ -224,6 +224,10 @@ class BatchDesk:
                     break
             if not passing or tried == self._settings.call_retries:
                 await self._journal.close_batch(provisional)
+                if failure.kind is FailureKind.CONTEXT_EXCEEDED:
+                    # The batch is too large, which says nothing of the conversations in it: none of them may be
+                    # journaled as longer than the model reads.
+                    failure = replace(failure, kind=FailureKind.INVALID)
                 for ticket in tickets:
                     self._resolve(ticket, BatchOutcome(ticket.custom_id, None, failure))
                 return

@@ -129,6 +129,17 @@ def test_entries_that_never_work_fail_and_give_their_money_back() -> None:
     assert (d.books.settled, d.books.released, len(d.books.open)) == (0, 2, 0)
 
 
+def test_a_batch_that_is_too_large_is_no_answer_to_its_requests() -> None:
+    async def main(d: Desk) -> None:
+        refusal = Failure(FailureKind.CONTEXT_EXCEEDED, "Request exceeds the maximum size", 413)
+        d.sender.script_batch = lambda call, number: refusal if call == "create" else None
+        results = await d.ask_all(2)
+        assert all(isinstance(r, GenerationFailed) and "maximum size" in str(r) for r in results)
+
+    d = desk(main)
+    assert (d.books.replies, d.books.settled, d.books.released) == ({}, 0, 2)
+
+
 def test_a_provider_that_is_away_for_a_while_is_asked_again() -> None:
     async def main(d: Desk) -> None:
         calls = {"create": 0, "status": 0}
