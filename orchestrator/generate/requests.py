@@ -54,18 +54,24 @@ def message_parameters(request: GenerationRequest) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens,
-        "messages": [{"role": message.role, "content": message.text} for message in request.messages],
+        "messages": [{"role": message.role, "content": _sendable(message.text)} for message in request.messages],
     }
     if request.system:
-        block: dict[str, Any] = {"type": "text", "text": request.system}
+        system = _sendable(request.system)
+        block: dict[str, Any] = {"type": "text", "text": system}
         if request.cache_prefix:
             block["cache_control"] = {"type": "ephemeral"}
-        parameters["system"] = [block] if request.cache_prefix else request.system
+        parameters["system"] = [block] if request.cache_prefix else system
     if request.effort is not None:
         parameters["output_config"] = {"effort": request.effort}
     if request.thinking is not None:
         parameters["thinking"] = {"type": request.thinking}
     return parameters
+
+
+def _sendable(text: str) -> str:
+    """The text with a question mark for half of a surrogate pair, which a reply may hold and no request can."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_loopback(base_url: str | None) -> bool:

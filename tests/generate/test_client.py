@@ -117,6 +117,13 @@ def test_options_are_sent_where_given() -> None:
     assert seen.body["system"] == [{"type": "text", "text": "prefix", "cache_control": {"type": "ephemeral"}}]
 
 
+def test_half_of_a_surrogate_pair_is_sent_as_a_question_mark() -> None:
+    request = GenerationRequest("local:x", "m", "a\ud800b", (Message("user", "c\udfffd \u00e9"),), 50)
+    result, seen = run(lambda _, writer: stream(writer, events()), request)
+    assert result.reply is not None
+    assert (seen.body["system"], seen.body["messages"][0]["content"]) == ("a?b", "c?d \u00e9")
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "message", "expected"),
     [
