@@ -244,7 +244,8 @@ class BatchDesk:
             ticket.sent, ticket.submitted_unix_s = True, started
         try:
             outcomes = await self._outcomes(batch_id)
-            lost = Failure(FailureKind.SERVER_ERROR, "the batch's results do not contain it")
+            words = "the provider has no result of it, or none any more"
+            lost = Failure(FailureKind.SERVER_ERROR, words, may_have_charged=True)
             for ticket in tickets:
                 missing = BatchOutcome(ticket.custom_id, None, lost, again=True)
                 self._resolve(ticket, outcomes.get(ticket.custom_id, missing))
@@ -262,6 +263,9 @@ class BatchDesk:
         """By custom id, once the batch has ended."""
         while True:
             status = await self._surely(lambda: self._sender.batch_status(batch_id))
+            if status.archived:
+                # Nobody will ever have its results, so they are not waited for, neither now nor on every resume.
+                return {}
             if status.ended:
                 break
             await asyncio.sleep(self._settings.poll_s)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -381,6 +381,7 @@ def _status(batch: Any) -> BatchStatus:
         created_unix_s=batch.created_at.timestamp(),
         total=counts.processing + counts.succeeded + counts.errored + counts.canceled + counts.expired,
         processing=counts.processing,
+        archived=batch.archived_at is not None,
     )
 
 
@@ -392,7 +393,8 @@ def _outcome(custom_id: str, result: Any, secret: str) -> BatchOutcome:
         # An error in a batch has a type but no status; 400 stands for "no better known", and server-side types
         # are recognised by their name.
         failure = status_failure(400, body, {}, secret=secret)
-        again = failure.kind in _ON_THEIR_SIDE
-        return BatchOutcome(custom_id, None, failure, again)
+        # In a batch nothing is charged for it, not even where it timed out.
+        failure = replace(failure, may_have_charged=False)
+        return BatchOutcome(custom_id, None, failure, again=failure.kind in _ON_THEIR_SIDE)
     words = "the provider's time limit passed first" if result.type == "expired" else "it was cancelled"
     return BatchOutcome(custom_id, None, Failure(FailureKind.SERVER_ERROR, words), again=True)

@@ -369,6 +369,28 @@ def test_a_batch_that_the_provider_says_nothing_of_holds_nobody_up() -> None:
     desk(main, books=Books(ROOM_FOR_ONE))
 
 
+@pytest.mark.parametrize("known", ["b", "pending:b"])
+def test_a_batch_whose_results_are_gone_is_counted_and_bought_anew(known: str) -> None:
+    async def main() -> None:
+        first = Desk()
+        tasks = [asyncio.create_task(first.ask(n)) for n in range(3)]
+        await asyncio.sleep(30)
+        first.service.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        worst = first.books.unsettled
+        first.sender.batches["batch_0"].archived = True
+        if known.startswith("pending:"):
+            first.books.batches[known] = first.books.batches.pop("batch_0")
+        second = Desk(first.sender, first.books)
+        assert all(isinstance(reply, Reply) for reply in await second.ask_all(3))
+        assert [len(batch.entries) for batch in first.sender.batches.values()] == [3, 3]
+        assert first.books.unsettled == worst > 0, "what was asked for first may have been charged"
+        assert not first.books.batches
+        await second.service.close()
+
+    run(main())
+
+
 def test_stopping_does_not_wait_for_the_money_of_a_batch_that_goes_on() -> None:
     async def main(d: Desk) -> None:
         asking = asyncio.create_task(d.ask_all(2))

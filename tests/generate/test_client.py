@@ -400,6 +400,7 @@ def test_an_entry_that_failed_on_the_side_of_the_provider_is_worth_another_try()
             await client.close()
         assert result.value is not None
         assert {outcome.custom_id: outcome.again for outcome in result.value} == kinds
+        assert not any(outcome.failure and outcome.failure.may_have_charged for outcome in result.value)
 
     asyncio.run(main())
 
