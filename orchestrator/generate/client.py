@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from orchestrator.core.generation import GenerationRequest
 from orchestrator.generate.attempts import (
+    ANTHROPIC_URL,
     Attempt,
     AttemptReply,
     AttemptResult,
@@ -293,7 +294,7 @@ def _sdk_client(endpoint: Endpoint, key: str, *, loopback: bool) -> AsyncAnthrop
     )
     return anthropic.AsyncAnthropic(
         api_key=key,
-        base_url=endpoint.base_url,
+        base_url=endpoint.base_url or ANTHROPIC_URL,
         # The limiter in the driver retries, once for the whole run: two layers of retries multiply.
         max_retries=0,
         timeout=timeout,
@@ -391,10 +392,8 @@ def _outcome(custom_id: str, result: Any, secret: str) -> BatchOutcome:
     if result.type == "errored":
         body = result.error.to_dict()
         # An error in a batch has a type but no status; 400 stands for "no better known", and server-side types
-        # are recognised by their name.
-        failure = status_failure(400, body, {}, secret=secret)
-        # In a batch nothing is charged for it, not even where it timed out.
-        failure = replace(failure, may_have_charged=False)
+        # are recognised by their name. Nothing is charged for it, not even where it timed out.
+        failure = replace(status_failure(400, body, {}, secret=secret), may_have_charged=False)
         return BatchOutcome(custom_id, None, failure, again=failure.kind in _ON_THEIR_SIDE)
     words = "the provider's time limit passed first" if result.type == "expired" else "it was cancelled"
     return BatchOutcome(custom_id, None, Failure(FailureKind.SERVER_ERROR, words), again=True)

@@ -277,6 +277,24 @@ def test_rehearsal_and_local_servers_never_get_the_key(monkeypatch: pytest.Monke
     assert KEY not in str(seen.headers)
 
 
+def test_the_environment_does_not_say_who_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+
+    async def main() -> None:
+        async with wire(lambda _, writer: stream(writer, events())) as server:
+            monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+            # Nothing goes out of this machine.
+            for name in ("https_proxy", "HTTPS_PROXY"):
+                monkeypatch.setenv(name, server.url)
+            client = MessagesClient(Endpoint("anthropic"))
+            result = await client.send(Attempt(REQUEST, 5.0))
+            await client.close()
+        assert result.reply is None
+        assert [seen.line.split()[:2] for seen in server.seen] == [["CONNECT", "api.anthropic.com:443"]]
+
+    asyncio.run(main())
+
+
 def test_where_the_key_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     with pytest.raises(MissingKey, match="ANTHROPIC_API_KEY"):
