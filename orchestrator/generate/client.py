@@ -239,10 +239,10 @@ class MessagesClient:
             )
         # The SDK wraps errors before the answer, and not those within a stream.
         cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) and error.__cause__ else error
-        # Before a connection stood, nothing can have been generated; nor from what our own side did not send.
-        never_sent = isinstance(
-            cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.LocalProtocolError
-        )
+        # Before a connection stood, through a proxy or not, nothing can have been generated; nor from what our own
+        # side did not send.
+        unconnected = httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.ProxyError
+        never_sent = isinstance(cause, unconnected | httpx2.LocalProtocolError)
         timed_out = isinstance(cause, httpx2.TimeoutException) or isinstance(error, anthropic.APITimeoutError)
         if progress.began and not timed_out:
             kind = FailureKind.DROPPED

@@ -295,6 +295,22 @@ def test_the_environment_does_not_say_who_answers(monkeypatch: pytest.MonkeyPatc
     asyncio.run(main())
 
 
+def test_what_a_proxy_does_not_let_out_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+
+    async def main() -> None:
+        async with wire(lambda _, writer: answer(writer, 403, {})) as server:
+            for name in ("https_proxy", "HTTPS_PROXY"):
+                monkeypatch.setenv(name, server.url)
+            client = MessagesClient(Endpoint("anthropic"))
+            failure = failure_of(await client.send(Attempt(REQUEST, 5.0)))
+            await client.close()
+        assert [seen.line.split()[0] for seen in server.seen] == ["CONNECT"]
+        assert (failure.kind, failure.may_have_charged) == (FailureKind.CONNECTION, False)
+
+    asyncio.run(main())
+
+
 def test_where_the_key_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     with pytest.raises(MissingKey, match="ANTHROPIC_API_KEY"):
