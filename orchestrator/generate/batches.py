@@ -102,6 +102,7 @@ class BatchDesk:
         self._open: dict[str, list[Ticket]] = {}
         self._followed: set[str] = set()
         self._stopped = False
+        self._cancelling = False
 
     @property
     def open_batches(self) -> dict[str, int]:
@@ -162,7 +163,8 @@ class BatchDesk:
         """
         if self._flush is not None:
             self._flush.cancel()
-        collected, self._collected, self._stopped = self._collected, [], True
+        collected, self._collected = self._collected, []
+        self._stopped = self._cancelling = True
         for ticket in collected:
             _refuse(ticket)
         await asyncio.gather(*(self._sender.cancel_batch(batch_id) for batch_id in tuple(self._open)))
@@ -222,6 +224,13 @@ class BatchDesk:
                 batch_id = await self._find(started, tickets)
                 if batch_id is not None:
                     break
+            if self._cancelling:
+                # It was not made, and it is not made any more.
+                await self._journal.close_batch(provisional)
+                for ticket in tickets:
+                    ticket.sent = False
+                    _refuse(ticket)
+                return
             if not passing or tried == self._settings.call_retries:
                 await self._journal.close_batch(provisional)
                 if failure.kind is FailureKind.CONTEXT_EXCEEDED:
@@ -243,6 +252,9 @@ class BatchDesk:
         for ticket in tickets:
             ticket.sent, ticket.submitted_unix_s = True, started
         try:
+            if self._cancelling:
+                # It was still being made, or looked for, when all that were open were cancelled.
+                await self._sender.cancel_batch(batch_id)
             outcomes = await self._outcomes(batch_id)
             words = "the provider has no result of it, or none any more"
             lost = Failure(FailureKind.SERVER_ERROR, words, may_have_charged=True)

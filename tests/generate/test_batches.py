@@ -444,6 +444,36 @@ def test_cancelling_keeps_what_was_done_and_gives_the_rest_back() -> None:
     assert not d.books.batches
 
 
+def test_a_batch_that_is_being_made_while_all_are_cancelled_is_cancelled_too() -> None:
+    async def main(d: Desk) -> None:
+        asking = asyncio.create_task(d.ask_all(6))
+        # The simulated provider takes a tenth of a second to make one.
+        await asyncio.sleep(2.05)
+        await d.service.cancel_batches()
+        await d.service.drain()
+        assert sum(isinstance(result, Reply) for result in await asking) == 3
+
+    d = desk(main)
+    assert d.sender.batches["batch_0"].cancelled is not None
+    assert not d.books.open
+
+
+def test_a_batch_that_could_not_be_made_is_not_tried_again_after_the_end() -> None:
+    async def main(d: Desk) -> None:
+        busy = Failure(FailureKind.RATE_LIMITED, "too many batches", 429)
+        d.sender.script_batch = lambda call, number: busy if call == "create" else None
+        asking = asyncio.create_task(d.ask_all(3))
+        await asyncio.sleep(20)
+        await d.service.cancel_batches()
+        d.sender.script_batch = lambda call, number: None
+        await d.service.drain()
+        assert all(isinstance(result, GenerationStopped) for result in await asking)
+
+    d = desk(main)
+    assert not d.sender.batches
+    assert (d.books.released, len(d.books.open), len(d.books.batches)) == (3, 0, 0)
+
+
 def test_the_budget_holds_for_batches() -> None:
     async def main(d: Desk) -> None:
         results = await d.ask_all(40)
