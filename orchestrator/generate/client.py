@@ -44,6 +44,8 @@ IN_FLIGHT_PER_CLIENT: Final = 200
 
 _CONNECT_S: Final = 10.0
 _SHORT_CALL_S: Final = 60.0
+_LARGE_CALL_S: Final = 600.0
+"""For the requests and results of a whole batch, each sent as one body."""
 _NO_SECRET: Final = "no-key-needed"
 _ON_THEIR_SIDE: Final = frozenset(
     {FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.RATE_LIMITED, FailureKind.TIMEOUT}
@@ -154,7 +156,8 @@ class MessagesClient:
         requests: list[Any] = [
             {"custom_id": entry.custom_id, "params": self._entry_parameters(entry)} for entry in entries
         ]
-        return await self._call(lambda: self._client.messages.batches.create(requests=requests), _status)
+        create = self._client.messages.batches.create
+        return await self._call(lambda: create(requests=requests), _status, limit_s=_LARGE_CALL_S)
 
     async def batch_status(self, batch_id: str) -> CallResult[BatchStatus]:
         """Ask how far a batch is."""
@@ -179,8 +182,7 @@ class MessagesClient:
             lines = await self._client.messages.batches.results(batch_id)
             return [_outcome(line.custom_id, line.result, self._key) async for line in lines]
 
-        # Results come as one file: a large one takes longer than a call that answers a few lines.
-        return await self._call(call, list, limit_s=10 * _SHORT_CALL_S)
+        return await self._call(call, list, limit_s=_LARGE_CALL_S)
 
     # --------------------------------------------------------------------------------------------------------
 

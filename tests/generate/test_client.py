@@ -388,6 +388,26 @@ def test_the_rehearsal_id_goes_to_a_loopback_address_only() -> None:
         assert not is_loopback(other)
 
 
+def test_a_large_batch_may_take_its_time_to_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MessagesClient._call, "__defaults__", (0.05,))
+    counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
+    made = {"id": "b", "processing_status": "in_progress", "created_at": "2026-01-01T00:00:00Z"}
+
+    async def slow(_: Seen, writer: Writer) -> None:
+        await asyncio.sleep(0.3)
+        answer(writer, 200, {**made, "request_counts": counts})
+
+    async def main() -> None:
+        async with wire(slow) as server:
+            client = MessagesClient(endpoint(server))
+            result = await client.create_batch([BatchEntry("a", REQUEST)])
+            await client.close()
+        assert result.value is not None
+        assert (result.value.batch_id, result.value.archived) == ("b", False)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("body", ["<html>sign in</html>", {"surprise": 1}])
 def test_a_call_that_is_answered_with_something_else_is_a_failure_and_no_exception(body: Any) -> None:
     async def main() -> None:
