@@ -66,6 +66,9 @@ class Price:
     """The same for Message Batches."""
     source: str
     """Where the numbers come from, with version: recorded with the run."""
+    us_factor: Decimal = Decimal(1)
+    """All rates are multiplied by this for a reply that was computed in the United States only. A workspace's own
+    setting may ask for that, so it is known from the reply and not before."""
 
     def __post_init__(self) -> None:
         for tiers in (self.tiers, self.batch_tiers):
@@ -82,10 +85,11 @@ class Price:
         """The rates for a request with so much input (uncached, read and written together)."""
         return _tier(self.batch_tiers if batch else self.tiers, total_input_tokens).rates
 
-    def cost(self, usage: Usage, *, batch: bool = False) -> Decimal:
+    def cost(self, usage: Usage, *, batch: bool = False, us_only: bool = False) -> Decimal:
         """Dollars for one reply. ``usage`` must be of one request: tiers go by its input."""
         total = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
-        return self.rates(total, batch=batch).cost(usage)
+        usd = self.rates(total, batch=batch).cost(usage)
+        return usd * self.us_factor if us_only else usd
 
     def worst_case(
         self, input_tokens_upper_bound: int, max_tokens: int, *, cached: bool = False, batch: bool = False
@@ -99,7 +103,7 @@ class Price:
             batch: at the batch price.
 
         Every tier that the input can reach is tried, since the bound may lie in a dearer or cheaper tier than
-        the real count.
+        the real count, and the place is taken to be the dearer one.
         """
         tiers = self.batch_tiers if batch else self.tiers
         worst = Decimal(0)
@@ -112,7 +116,7 @@ class Price:
                 rate = max(rate, tier.rates.cache_write, tier.rates.cache_read)
             tokens = min(top, input_tokens_upper_bound)
             worst = max(worst, (rate * tokens + tier.rates.output * max_tokens) / _MTOK)
-        return worst
+        return worst * max(self.us_factor, Decimal(1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ async def hybrid(tools: Tools) -> Outcome:
                 if passed and feedback.score is None:
                     break
             if turn < tools.turns:
-                said = Message("assistant", reply.text or "(empty reply)")
+                said = Message("assistant", reply.text if reply.text.strip() else "(empty reply)")
                 messages = (*messages, said, tools.repair(feedback))
         verdict = await _grade(tools, chosen, chosen_turn)
         first_verdict = await first if first is not None else None

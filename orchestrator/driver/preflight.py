@@ -14,13 +14,12 @@ from orchestrator.cluster.probe import Wanted, look_around
 from orchestrator.cluster.session import ClusterError, ClusterSettings, start_ray, stop_ray
 from orchestrator.driver.placement import card_notes, place
 from orchestrator.driver.tracking import Tracking
+from orchestrator.generate.attempts import ANTHROPIC_URL
 from orchestrator.generate.requests import is_loopback
 from orchestrator.plan.model import Plan
 from orchestrator.track.mlflow_store import TrackingUnreachable
 
 __all__ = ["check_cluster", "cluster_settings", "preflight_only", "wanted_of"]
-
-ANTHROPIC_URL = "https://api.anthropic.com"
 
 
 def cluster_settings(plan: Plan) -> tuple[ClusterSettings, list[str]]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from orchestrator.core.generation import GenerationRequest, Usage
 
 __all__ = [
+    "ANTHROPIC_URL",
     "Attempt",
     "AttemptReply",
     "AttemptResult",
@@ -17,6 +19,9 @@ __all__ = [
     "ModelFacts",
     "Window",
 ]
+
+
+ANTHROPIC_URL: Final = "https://api.anthropic.com"
 
 
 class FailureKind(StrEnum):
@@ -50,7 +55,7 @@ class Endpoint:
     provider: str
     """As in :class:`GenerationRequest`."""
     base_url: str | None = None
-    """None: the SDK's own default."""
+    """None: Anthropic's API, whatever ANTHROPIC_BASE_URL says, since replies are known by their ``provider``."""
     needs_key: bool = True
     """False for rehearsal and local servers: a constant that is no secret is sent in its place."""
     key_file: str | None = None
@@ -93,6 +98,8 @@ class AttemptReply:
     usage: Usage
     model: str
     request_id: str
+    us_only: bool = False
+    """Computed in the United States only, which costs more."""
 
 
 @dataclass(frozen=True, slots=True)

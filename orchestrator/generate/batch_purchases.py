@@ -27,7 +27,7 @@ class BatchPurchases:
 
         The reservation of an entry that the provider did not process is kept for its next try; that of one which
         is waited for when the sweep stops, or that the provider tells nothing of, stays counted at its worst case,
-        since the batch goes on.
+        since the batch goes on. So does that of one whose result the provider has lost.
 
         Raises:
             BudgetExhausted, GenerationFailed, FatalApiError, GenerationStopped: as told there.
@@ -60,6 +60,9 @@ class BatchPurchases:
                     return await self._keep(lane, step, ticket, reservation, AttemptResult(reply, None))
                 assert failure is not None
                 ticket = None
+                if outcome.again and failure.may_have_charged and reservation is not None:
+                    await self._purchases.abandon(reservation)
+                    reservation = None
                 if step.part == 0 or failure.kind is not FailureKind.INVALID:
                     self._purchases.raise_if_fatal(failure)
                 retries += 1

@@ -42,6 +42,8 @@ class BatchStatus:
     """Requests in it, whatever became of them."""
     processing: int
     """Of these, not finished; the API counts none as finished before the whole batch has ended."""
+    archived: bool = False
+    """Its results are gone: the API keeps them for 29 days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +54,5 @@ class BatchOutcome:
     reply: AttemptReply | None
     failure: Failure | None
     again: bool = False
-    """Expired, cancelled or failed on the provider's side: worth another try. Never charged."""
+    """Expired, cancelled, failed on the provider's side, or lost there: worth another try. Not charged, unless the
+    failure says that it may have been."""

@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from orchestrator.core.digests import canonical_json, digest
@@ -102,6 +102,7 @@ class BatchDesk:
         self._open: dict[str, list[Ticket]] = {}
         self._followed: set[str] = set()
         self._stopped = False
+        self._cancelling = False
 
     @property
     def open_batches(self) -> dict[str, int]:
@@ -162,7 +163,8 @@ class BatchDesk:
         """
         if self._flush is not None:
             self._flush.cancel()
-        collected, self._collected, self._stopped = self._collected, [], True
+        collected, self._collected = self._collected, []
+        self._stopped = self._cancelling = True
         for ticket in collected:
             _refuse(ticket)
         await asyncio.gather(*(self._sender.cancel_batch(batch_id) for batch_id in tuple(self._open)))
@@ -222,8 +224,19 @@ class BatchDesk:
                 batch_id = await self._find(started, tickets)
                 if batch_id is not None:
                     break
+            if self._cancelling:
+                # It was not made, and it is not made any more.
+                await self._journal.close_batch(provisional)
+                for ticket in tickets:
+                    ticket.sent = False
+                    _refuse(ticket)
+                return
             if not passing or tried == self._settings.call_retries:
                 await self._journal.close_batch(provisional)
+                if failure.kind is FailureKind.CONTEXT_EXCEEDED:
+                    # The batch is too large, which says nothing of the conversations in it: none of them may be
+                    # journaled as longer than the model reads.
+                    failure = replace(failure, kind=FailureKind.INVALID)
                 for ticket in tickets:
                     self._resolve(ticket, BatchOutcome(ticket.custom_id, None, failure))
                 return
@@ -239,8 +252,12 @@ class BatchDesk:
         for ticket in tickets:
             ticket.sent, ticket.submitted_unix_s = True, started
         try:
+            if self._cancelling:
+                # It was still being made, or looked for, when all that were open were cancelled.
+                await self._sender.cancel_batch(batch_id)
             outcomes = await self._outcomes(batch_id)
-            lost = Failure(FailureKind.SERVER_ERROR, "the batch's results do not contain it")
+            words = "the provider has no result of it, or none any more"
+            lost = Failure(FailureKind.SERVER_ERROR, words, may_have_charged=True)
             for ticket in tickets:
                 missing = BatchOutcome(ticket.custom_id, None, lost, again=True)
                 self._resolve(ticket, outcomes.get(ticket.custom_id, missing))
@@ -258,6 +275,9 @@ class BatchDesk:
         """By custom id, once the batch has ended."""
         while True:
             status = await self._surely(lambda: self._sender.batch_status(batch_id))
+            if status.archived:
+                # Nobody will ever have its results, so they are not waited for, neither now nor on every resume.
+                return {}
             if status.ended:
                 break
             await asyncio.sleep(self._settings.poll_s)

@@ -6,12 +6,13 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from orchestrator.core.generation import GenerationRequest
 from orchestrator.generate.attempts import (
+    ANTHROPIC_URL,
     Attempt,
     AttemptReply,
     AttemptResult,
@@ -24,6 +25,7 @@ from orchestrator.generate.attempts import (
 from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, BatchStatus, CallResult
 from orchestrator.generate.requests import (
     REHEARSAL_HEADER,
+    US_ONLY,
     is_loopback,
     message_parameters,
     read_message,
@@ -42,7 +44,12 @@ IN_FLIGHT_PER_CLIENT: Final = 200
 
 _CONNECT_S: Final = 10.0
 _SHORT_CALL_S: Final = 60.0
+_LARGE_CALL_S: Final = 600.0
+"""For the requests and results of a whole batch, each sent as one body."""
 _NO_SECRET: Final = "no-key-needed"
+_ON_THEIR_SIDE: Final = frozenset(
+    {FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.RATE_LIMITED, FailureKind.TIMEOUT}
+)
 T = TypeVar("T")
 
 
@@ -132,15 +139,15 @@ class MessagesClient:
 
     async def probe(self, model: str) -> CallResult[ModelFacts]:
         """Ask for the model's description, which costs nothing."""
-        result = await self._call(lambda: self._client.models.retrieve(model))
-        return CallResult(None if result.value is None else _facts(result.value), result.failure)
+        return await self._call(lambda: self._client.models.retrieve(model), _facts)
 
     async def count_tokens(self, request: GenerationRequest) -> CallResult[int]:
         """Ask for the server's own count of the request's input tokens, which costs nothing."""
         parameters = message_parameters(request)
         del parameters["max_tokens"]
-        result = await self._call(lambda: self._client.messages.count_tokens(**parameters))
-        return CallResult(None if result.value is None else int(result.value.input_tokens), result.failure)
+        return await self._call(
+            lambda: self._client.messages.count_tokens(**parameters), lambda count: int(count.input_tokens)
+        )
 
     # -- batches ---------------------------------------------------------------------------------------------
 
@@ -149,24 +156,24 @@ class MessagesClient:
         requests: list[Any] = [
             {"custom_id": entry.custom_id, "params": self._entry_parameters(entry)} for entry in entries
         ]
-        return await self._batch_call(lambda: self._client.messages.batches.create(requests=requests))
+        create = self._client.messages.batches.create
+        return await self._call(lambda: create(requests=requests), _status, limit_s=_LARGE_CALL_S)
 
     async def batch_status(self, batch_id: str) -> CallResult[BatchStatus]:
         """Ask how far a batch is."""
-        return await self._batch_call(lambda: self._client.messages.batches.retrieve(batch_id))
+        return await self._call(lambda: self._client.messages.batches.retrieve(batch_id), _status)
 
     async def cancel_batch(self, batch_id: str) -> CallResult[BatchStatus]:
         """Ask the server to stop a batch."""
-        return await self._batch_call(lambda: self._client.messages.batches.cancel(batch_id))
+        return await self._call(lambda: self._client.messages.batches.cancel(batch_id), _status)
 
     async def recent_batches(self, limit: int) -> CallResult[list[BatchStatus]]:
         """The account's latest batches, newest first."""
 
-        async def call() -> list[BatchStatus]:
-            page = await self._client.messages.batches.list(limit=limit)
-            return [_status(batch) for batch in page.data]
+        async def call() -> Any:
+            return await self._client.messages.batches.list(limit=limit)
 
-        return await self._call(call)
+        return await self._call(call, lambda page: [_status(batch) for batch in page.data])
 
     async def batch_outcomes(self, batch_id: str) -> CallResult[list[BatchOutcome]]:
         """All results of a batch that ended."""
@@ -175,8 +182,7 @@ class MessagesClient:
             lines = await self._client.messages.batches.results(batch_id)
             return [_outcome(line.custom_id, line.result, self._key) async for line in lines]
 
-        # Results come as one file: a large one takes longer than a call that answers a few lines.
-        return await self._call(call, limit_s=10 * _SHORT_CALL_S)
+        return await self._call(call, list, limit_s=_LARGE_CALL_S)
 
     # --------------------------------------------------------------------------------------------------------
 
@@ -186,15 +192,16 @@ class MessagesClient:
             parameters["metadata"] = {"user_id": entry.rehearsal_id}
         return parameters
 
-    async def _batch_call(self, call: Callable[[], Awaitable[Any]]) -> CallResult[BatchStatus]:
-        result = await self._call(call)
-        return CallResult(None if result.value is None else _status(result.value), result.failure)
-
-    async def _call(self, call: Callable[[], Awaitable[T]], limit_s: float = _SHORT_CALL_S) -> CallResult[T]:
+    async def _call(
+        self, call: Callable[[], Awaitable[Any]], read: Callable[[Any], T], limit_s: float = _SHORT_CALL_S
+    ) -> CallResult[T]:
         progress = _Progress(start=time.monotonic())
         try:
             async with asyncio.timeout(limit_s):
-                return CallResult(await call())
+                answer = await call()
+            # The SDK hands on whatever came, also a page of HTML: reading that is a failure of the call too.
+            progress.began = True
+            return CallResult(read(answer))
         except TimeoutError:
             failure = Failure(FailureKind.TIMEOUT, f"no answer within {limit_s:g} s", may_have_charged=True)
             return CallResult(None, failure)
@@ -234,10 +241,10 @@ class MessagesClient:
             )
         # The SDK wraps errors before the answer, and not those within a stream.
         cause = error.__cause__ if isinstance(error, anthropic.APIConnectionError) and error.__cause__ else error
-        # Before a connection stood, nothing can have been generated; nor from what our own side did not send.
-        never_sent = isinstance(
-            cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.LocalProtocolError
-        )
+        # Before a connection stood, through a proxy or not, nothing can have been generated; nor from what our own
+        # side did not send.
+        unconnected = httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.ProxyError
+        never_sent = isinstance(cause, unconnected | httpx2.LocalProtocolError)
         timed_out = isinstance(cause, httpx2.TimeoutException) or isinstance(error, anthropic.APITimeoutError)
         if progress.began and not timed_out:
             kind = FailureKind.DROPPED
@@ -289,7 +296,7 @@ def _sdk_client(endpoint: Endpoint, key: str, *, loopback: bool) -> AsyncAnthrop
     )
     return anthropic.AsyncAnthropic(
         api_key=key,
-        base_url=endpoint.base_url,
+        base_url=endpoint.base_url or ANTHROPIC_URL,
         # The limiter in the driver retries, once for the whole run: two layers of retries multiply.
         max_retries=0,
         timeout=timeout,
@@ -333,6 +340,7 @@ async def _collect(events: AsyncIterator[Any], progress: _Progress) -> AttemptRe
         usage=read_usage(usage),
         model=model,
         request_id=progress.request_id,
+        us_only=usage.get("inference_geo") == US_ONLY,
     )
 
 
@@ -341,6 +349,7 @@ _USAGE_FIELDS: Final = (
     "output_tokens",
     "cache_read_input_tokens",
     "cache_creation_input_tokens",
+    "inference_geo",
 )
 
 
@@ -375,6 +384,7 @@ def _status(batch: Any) -> BatchStatus:
         created_unix_s=batch.created_at.timestamp(),
         total=counts.processing + counts.succeeded + counts.errored + counts.canceled + counts.expired,
         processing=counts.processing,
+        archived=batch.archived_at is not None,
     )
 
 
@@ -384,9 +394,8 @@ def _outcome(custom_id: str, result: Any, secret: str) -> BatchOutcome:
     if result.type == "errored":
         body = result.error.to_dict()
         # An error in a batch has a type but no status; 400 stands for "no better known", and server-side types
-        # are recognised by their name.
-        failure = status_failure(400, body, {}, secret=secret)
-        again = failure.kind in (FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.RATE_LIMITED)
-        return BatchOutcome(custom_id, None, failure, again)
+        # are recognised by their name. Nothing is charged for it, not even where it timed out.
+        failure = replace(status_failure(400, body, {}, secret=secret), may_have_charged=False)
+        return BatchOutcome(custom_id, None, failure, again=failure.kind in _ON_THEIR_SIDE)
     words = "the provider's time limit passed first" if result.type == "expired" else "it was cancelled"
     return BatchOutcome(custom_id, None, Failure(FailureKind.SERVER_ERROR, words), again=True)

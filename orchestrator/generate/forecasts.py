@@ -18,13 +18,18 @@ _AT_ONCE: Final = 8
 _COUNTING_S: Final = 30.0
 """Whoever asks for a plan is waiting for it."""
 
-# Anthropic's documentation of prompt caching, as of mid 2026: the shortest prefix that is cached, in tokens. The
-# longest name that a model id begins with decides.
+# Anthropic's documentation of prompt caching, as of October 2026: the shortest prefix that is cached, in tokens.
+# The longest name that a model id begins with decides.
 _SHORTEST_CACHED: Final[Mapping[str, int]] = {
     "claude-opus-4-5": 4096,
     "claude-opus-4-6": 4096,
-    "claude-opus-4-7": 4096,
-    "claude-sonnet-4-6": 2048,
+    "claude-opus-4-7": 2048,
+    "claude-opus-5": 512,
+    "claude-sonnet-5-5": 512,
+    "claude-haiku-5-5": 512,
+    "claude-fable-5": 512,
+    "claude-mythos-5": 512,
+    "claude-mythos-preview": 2048,
     "claude-haiku-4-5": 4096,
     "claude-3-5-haiku": 2048,
     "claude-3-haiku": 2048,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["UnknownPrice", "configured_price", "gpu_time_price", "look_up_price"]
 
 _BATCH_FACTOR = Decimal("0.5")
+
+# Anthropic's documentation of prices, as of mid 2026: where a request or its workspace asks for inference in the
+# United States only, every token of the models from Claude 4.6 on costs a tenth more. The library has
+# no such price.
+_US_FACTOR = Decimal("1.1")
+_NOT_BY_PLACE = re.compile(r"claude-(v?[123]\b|instant|(opus|sonnet|haiku)-4(-[015])?($|[-@]\d{8}|-latest))")
 
 
 class UnknownPrice(LookupError):
@@ -57,7 +64,8 @@ def look_up_price(model: str, when: datetime) -> Price:
     batch_tiers = _tiers(model, batch)
     if batch_tiers == tiers:
         batch_tiers = tuple(Tier(tier.above, tier.rates.scaled(_BATCH_FACTOR)) for tier in tiers)
-    return Price(tiers, batch_tiers, f"{source}, {info.id}, {when.date().isoformat()}")
+    us_factor = Decimal(1) if _NOT_BY_PLACE.match(info.id) else _US_FACTOR
+    return Price(tiers, batch_tiers, f"{source}, {info.id}, {when.date().isoformat()}", us_factor)
 
 
 def configured_price(price: PriceConfig, model: str) -> Price:

@@ -306,7 +306,7 @@ class Purchases:
         if isinstance(lane.price, GpuTimePrice):
             usd = lane.price.cost(busy_s)
         elif lane.price is not None:
-            usd = lane.price.cost(answer.usage, batch=batch)
+            usd = lane.price.cost(answer.usage, batch=batch, us_only=answer.us_only)
         reply = Reply(
             text=answer.text,
             stop_reason=answer.stop_reason,

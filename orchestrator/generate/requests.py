@@ -16,6 +16,7 @@ from orchestrator.generate.attempts import AttemptReply, Failure, FailureKind, W
 
 __all__ = [
     "REHEARSAL_HEADER",
+    "US_ONLY",
     "is_loopback",
     "message_parameters",
     "read_message",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 REHEARSAL_HEADER: Final = "x-rehearsal-id"
+US_ONLY: Final = "us"
+"""What ``usage.inference_geo`` says of a reply that was computed in the United States only."""
 
 _WINDOWS: Final = ("requests", "input-tokens", "output-tokens", "tokens")
 _LONGEST_MESSAGE: Final = 500
@@ -40,6 +43,8 @@ _TOO_LONG: Final = re.compile(
 _SPEND_LIMIT: Final = re.compile(
     r"credit balance|spend(ing)? limit|usage limits?\b|billing|out of credits", re.IGNORECASE
 )
+# Stable codes in ``error.details``, whose messages may be worded in any way.
+_FATAL_CODES: Final = re.compile(r"\w*spend_limit_reached|organization_on_hold")
 _FATAL_STATUS: Final = frozenset({401, 402, 403, 404})
 _FATAL_TYPES: Final = frozenset({"authentication_error", "permission_error", "billing_error", "not_found_error"})
 
@@ -49,18 +54,24 @@ def message_parameters(request: GenerationRequest) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "model": request.model,
         "max_tokens": request.max_tokens,
-        "messages": [{"role": message.role, "content": message.text} for message in request.messages],
+        "messages": [{"role": message.role, "content": _sendable(message.text)} for message in request.messages],
     }
     if request.system:
-        block: dict[str, Any] = {"type": "text", "text": request.system}
+        system = _sendable(request.system)
+        block: dict[str, Any] = {"type": "text", "text": system}
         if request.cache_prefix:
             block["cache_control"] = {"type": "ephemeral"}
-        parameters["system"] = [block] if request.cache_prefix else request.system
+        parameters["system"] = [block] if request.cache_prefix else system
     if request.effort is not None:
         parameters["output_config"] = {"effort": request.effort}
     if request.thinking is not None:
         parameters["thinking"] = {"type": request.thinking}
     return parameters
+
+
+def _sendable(text: str) -> str:
+    """The text with a question mark for half of a surrogate pair, which a reply may hold and no request can."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def is_loopback(base_url: str | None) -> bool:
@@ -92,6 +103,7 @@ def read_message(body: Mapping[str, Any], request_id: str) -> AttemptReply:
         usage=read_usage(body["usage"]),
         model=str(body.get("model", "")),
         request_id=request_id,
+        us_only=body["usage"].get("inference_geo") == US_ONLY,
     )
 
 
@@ -163,6 +175,9 @@ def status_failure(
     kind_name, message = _error_words(body)
     wait_s = retry_after_s(headers)
     kind = _kind(status, kind_name, message, comes_back=wait_s is not None)
+    if _FATAL_CODES.fullmatch(_error_code(body)):
+        # Not a limit by the minute, though some come as 429: no request of the account will be answered.
+        kind = FailureKind.FATAL
     if began and kind not in (FailureKind.FATAL, FailureKind.CONTEXT_EXCEEDED):
         kind = FailureKind.DROPPED
     if secret:
@@ -209,6 +224,13 @@ def _error_words(body: object) -> tuple[str, str]:
     except ValueError:
         return "", _one_line(text or "no message")
     return _error_words(decoded) if isinstance(decoded, Mapping) else ("", _one_line(text))
+
+
+def _error_code(body: object) -> str:
+    """The error's stable code; empty where it has none."""
+    for name in ("error", "details", "error_code"):
+        body = body.get(name) if isinstance(body, Mapping) else None
+    return body if isinstance(body, str) else ""
 
 
 def _body_request_id(body: object) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -21,6 +22,8 @@ TIERED = Price(
 # A tier may also be cheaper, as for very long prompts on some providers.
 FALLING = Price((Tier(-1, rates("4")), Tier(1000, rates())), (Tier(-1, rates("2")),), "test")
 
+PLACED = replace(TIERED, us_factor=Decimal("1.1"))
+
 counts = st.integers(0, 300_000)
 usages = st.builds(Usage, counts, counts, counts, counts)
 
@@ -39,11 +42,21 @@ def test_a_tier_holds_for_every_token_and_goes_by_all_input() -> None:
     assert TIERED.cost(split, batch=True) == rates("2.5").cost(split)
 
 
-@given(usages, st.sampled_from([FLAT, TIERED, FALLING]), st.booleans(), st.integers(0, 50_000))
-def test_the_worst_case_covers_every_reply(usage: Usage, price: Price, batch: bool, slack: int) -> None:
+@given(
+    usages, st.sampled_from([FLAT, TIERED, FALLING, PLACED]), st.booleans(), st.integers(0, 50_000), st.booleans()
+)
+def test_the_worst_case_covers_every_reply(
+    usage: Usage, price: Price, batch: bool, slack: int, us_only: bool
+) -> None:
     total = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
     worst = price.worst_case(total + slack, usage.output_tokens, cached=True, batch=batch)
-    assert price.cost(usage, batch=batch) <= worst
+    assert price.cost(usage, batch=batch, us_only=us_only) <= worst
+
+
+def test_what_is_computed_in_one_country_costs_its_own_price() -> None:
+    usage = Usage(1000, 100, 10, 1)
+    assert PLACED.cost(usage) == TIERED.cost(usage) == TIERED.cost(usage, us_only=True)
+    assert PLACED.cost(usage, us_only=True) == TIERED.cost(usage) * Decimal("1.1")
 
 
 @given(counts, counts, st.sampled_from([FLAT, TIERED, FALLING]))

@@ -143,8 +143,9 @@ def test_hybrid_says_what_was_wrong_with_code_that_is_no_program() -> None:
     assert script.asked[1][2].text == "Your program could not be used: no such function"
 
 
-def test_a_reply_without_a_word_is_sent_back_as_such() -> None:
-    script = Script(["", "code b"], {}, {})
+@pytest.mark.parametrize("text", ["", " \n\n"])
+def test_a_reply_without_a_word_is_sent_back_as_such(text: str) -> None:
+    script = Script([text, "code b"], {}, {})
     play("hybrid", script)
     # The API takes no message without text.
     assert script.asked[1][1] == Message("assistant", "(empty reply)")

@@ -49,6 +49,7 @@ class SimulatedBatch:
     created: float
     cancelled: float | None = None
     created_unix_s: float = field(default_factory=time.time)
+    archived: bool = False
 
 
 class SimulatedSender:
@@ -181,10 +182,14 @@ class SimulatedSender:
         batch = self.batches[batch_id]
         ended = asyncio.get_running_loop().time() >= batch.created + self.batch_s
         total = len(batch.entries)
-        return BatchStatus(batch_id, ended, batch.created_unix_s, total, 0 if ended else total)
+        left = 0 if ended else total
+        return BatchStatus(batch_id, ended, batch.created_unix_s, total, left, batch.archived)
 
     async def batch_outcomes(self, batch_id: str) -> CallResult[list[BatchOutcome]]:
         batch = self.batches[batch_id]
+        if batch.archived:
+            # As the SDK says it: no address of results.
+            return CallResult(None, Failure(FailureKind.CONNECTION, "No `results_url`", may_have_charged=True))
         outcomes = []
         for number, entry in enumerate(batch.entries):
             done = batch.cancelled is None or number % 2 == 0

@@ -129,6 +129,17 @@ def test_entries_that_never_work_fail_and_give_their_money_back() -> None:
     assert (d.books.settled, d.books.released, len(d.books.open)) == (0, 2, 0)
 
 
+def test_a_batch_that_is_too_large_is_no_answer_to_its_requests() -> None:
+    async def main(d: Desk) -> None:
+        refusal = Failure(FailureKind.CONTEXT_EXCEEDED, "Request exceeds the maximum size", 413)
+        d.sender.script_batch = lambda call, number: refusal if call == "create" else None
+        results = await d.ask_all(2)
+        assert all(isinstance(r, GenerationFailed) and "maximum size" in str(r) for r in results)
+
+    d = desk(main)
+    assert (d.books.replies, d.books.settled, d.books.released) == ({}, 0, 2)
+
+
 def test_a_provider_that_is_away_for_a_while_is_asked_again() -> None:
     async def main(d: Desk) -> None:
         calls = {"create": 0, "status": 0}
@@ -358,6 +369,28 @@ def test_a_batch_that_the_provider_says_nothing_of_holds_nobody_up() -> None:
     desk(main, books=Books(ROOM_FOR_ONE))
 
 
+@pytest.mark.parametrize("known", ["b", "pending:b"])
+def test_a_batch_whose_results_are_gone_is_counted_and_bought_anew(known: str) -> None:
+    async def main() -> None:
+        first = Desk()
+        tasks = [asyncio.create_task(first.ask(n)) for n in range(3)]
+        await asyncio.sleep(30)
+        first.service.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        worst = first.books.unsettled
+        first.sender.batches["batch_0"].archived = True
+        if known.startswith("pending:"):
+            first.books.batches[known] = first.books.batches.pop("batch_0")
+        second = Desk(first.sender, first.books)
+        assert all(isinstance(reply, Reply) for reply in await second.ask_all(3))
+        assert [len(batch.entries) for batch in first.sender.batches.values()] == [3, 3]
+        assert first.books.unsettled == worst > 0, "what was asked for first may have been charged"
+        assert not first.books.batches
+        await second.service.close()
+
+    run(main())
+
+
 def test_stopping_does_not_wait_for_the_money_of_a_batch_that_goes_on() -> None:
     async def main(d: Desk) -> None:
         asking = asyncio.create_task(d.ask_all(2))
@@ -409,6 +442,36 @@ def test_cancelling_keeps_what_was_done_and_gives_the_rest_back() -> None:
     assert len(d.books.replies) == 3
     assert not d.books.open
     assert not d.books.batches
+
+
+def test_a_batch_that_is_being_made_while_all_are_cancelled_is_cancelled_too() -> None:
+    async def main(d: Desk) -> None:
+        asking = asyncio.create_task(d.ask_all(6))
+        # The simulated provider takes a tenth of a second to make one.
+        await asyncio.sleep(2.05)
+        await d.service.cancel_batches()
+        await d.service.drain()
+        assert sum(isinstance(result, Reply) for result in await asking) == 3
+
+    d = desk(main)
+    assert d.sender.batches["batch_0"].cancelled is not None
+    assert not d.books.open
+
+
+def test_a_batch_that_could_not_be_made_is_not_tried_again_after_the_end() -> None:
+    async def main(d: Desk) -> None:
+        busy = Failure(FailureKind.RATE_LIMITED, "too many batches", 429)
+        d.sender.script_batch = lambda call, number: busy if call == "create" else None
+        asking = asyncio.create_task(d.ask_all(3))
+        await asyncio.sleep(20)
+        await d.service.cancel_batches()
+        d.sender.script_batch = lambda call, number: None
+        await d.service.drain()
+        assert all(isinstance(result, GenerationStopped) for result in await asking)
+
+    d = desk(main)
+    assert not d.sender.batches
+    assert (d.books.released, len(d.books.open), len(d.books.batches)) == (3, 0, 0)
 
 
 def test_the_budget_holds_for_batches() -> None:

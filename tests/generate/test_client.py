@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import traceback
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from orchestrator.core.generation import GenerationRequest, Message, Usage
 from orchestrator.generate.attempts import Attempt, AttemptResult, Endpoint, FailureKind, ModelFacts
+from orchestrator.generate.batch_records import BatchEntry, CallResult
 from orchestrator.generate.client import MessagesClient, MissingKey, read_key
 from tests.generate.wire import Seen, Wire, Writer, answer, error, events, stream, wire
 
@@ -87,6 +89,17 @@ def test_a_plain_reply_reads_the_same() -> None:
     assert not seen.body.get("stream")
 
 
+@pytest.mark.parametrize("geo", ["us", "global", "not_available", None])
+def test_a_reply_says_where_it_was_computed(geo: str | None) -> None:
+    bodies = events()
+    bodies[0]["message"]["usage"]["inference_geo"] = geo
+    streamed, _ = run(lambda _, writer: stream(writer, bodies))
+    plain, _ = run(lambda _, writer: answer(writer, 200, bodies[0]["message"]), stream=False)
+    for result in (streamed, plain):
+        assert result.reply is not None
+        assert result.reply.us_only is (geo == "us")
+
+
 def test_options_are_sent_where_given() -> None:
     request = GenerationRequest(
         "anthropic",
@@ -102,6 +115,13 @@ def test_options_are_sent_where_given() -> None:
     assert seen.body["output_config"] == {"effort": "low"}
     assert seen.body["thinking"] == {"type": "adaptive"}
     assert seen.body["system"] == [{"type": "text", "text": "prefix", "cache_control": {"type": "ephemeral"}}]
+
+
+def test_half_of_a_surrogate_pair_is_sent_as_a_question_mark() -> None:
+    request = GenerationRequest("local:x", "m", "a\ud800b", (Message("user", "c\udfffd \u00e9"),), 50)
+    result, seen = run(lambda _, writer: stream(writer, events()), request)
+    assert result.reply is not None
+    assert (seen.body["system"], seen.body["messages"][0]["content"]) == ("a?b", "c?d \u00e9")
 
 
 @pytest.mark.parametrize(
@@ -257,6 +277,40 @@ def test_rehearsal_and_local_servers_never_get_the_key(monkeypatch: pytest.Monke
     assert KEY not in str(seen.headers)
 
 
+def test_the_environment_does_not_say_who_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+
+    async def main() -> None:
+        async with wire(lambda _, writer: stream(writer, events())) as server:
+            monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+            # Nothing goes out of this machine.
+            for name in ("https_proxy", "HTTPS_PROXY"):
+                monkeypatch.setenv(name, server.url)
+            client = MessagesClient(Endpoint("anthropic"))
+            result = await client.send(Attempt(REQUEST, 5.0))
+            await client.close()
+        assert result.reply is None
+        assert [seen.line.split()[:2] for seen in server.seen] == [["CONNECT", "api.anthropic.com:443"]]
+
+    asyncio.run(main())
+
+
+def test_what_a_proxy_does_not_let_out_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+
+    async def main() -> None:
+        async with wire(lambda _, writer: answer(writer, 403, {})) as server:
+            for name in ("https_proxy", "HTTPS_PROXY"):
+                monkeypatch.setenv(name, server.url)
+            client = MessagesClient(Endpoint("anthropic"))
+            failure = failure_of(await client.send(Attempt(REQUEST, 5.0)))
+            await client.close()
+        assert [seen.line.split()[0] for seen in server.seen] == ["CONNECT"]
+        assert (failure.kind, failure.may_have_charged) == (FailureKind.CONNECTION, False)
+
+    asyncio.run(main())
+
+
 def test_where_the_key_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
     with pytest.raises(MissingKey, match="ANTHROPIC_API_KEY"):
@@ -277,7 +331,7 @@ def test_a_call_that_is_not_answered_in_time_may_have_been_done() -> None:
     async def main() -> None:
         async with wire(lambda _, writer: stream(writer, events())) as server:
             client = MessagesClient(endpoint(server))
-            result = await client._call(asyncio.Event().wait, limit_s=0.01)
+            result = await client._call(asyncio.Event().wait, bool, limit_s=0.01)
             await client.close()
         assert result.failure is not None
         assert result.failure.kind is FailureKind.TIMEOUT
@@ -332,6 +386,77 @@ def test_the_rehearsal_id_goes_to_a_loopback_address_only() -> None:
     assert is_loopback("http://localhost:1")
     for other in (None, "https://api.anthropic.com", "http://127.0.0.1.example.com", "http://10.0.0.1", "nonsense"):
         assert not is_loopback(other)
+
+
+def test_a_large_batch_may_take_its_time_to_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MessagesClient._call, "__defaults__", (0.05,))
+    counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
+    made = {"id": "b", "processing_status": "in_progress", "created_at": "2026-01-01T00:00:00Z"}
+
+    async def slow(_: Seen, writer: Writer) -> None:
+        await asyncio.sleep(0.3)
+        answer(writer, 200, {**made, "request_counts": counts})
+
+    async def main() -> None:
+        async with wire(slow) as server:
+            client = MessagesClient(endpoint(server))
+            result = await client.create_batch([BatchEntry("a", REQUEST)])
+            await client.close()
+        assert result.value is not None
+        assert (result.value.batch_id, result.value.archived) == ("b", False)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("body", ["<html>sign in</html>", {"surprise": 1}])
+def test_a_call_that_is_answered_with_something_else_is_a_failure_and_no_exception(body: Any) -> None:
+    async def main() -> None:
+        async with wire(lambda _, writer: answer(writer, 200, body)) as server:
+            client = MessagesClient(endpoint(server))
+            results: list[CallResult[Any]] = [
+                await client.count_tokens(REQUEST),
+                await client.create_batch([BatchEntry("a", REQUEST)]),
+                await client.batch_status("b"),
+                await client.cancel_batch("b"),
+            ]
+            await client.close()
+        for result in results:
+            assert result.failure is not None
+            assert (result.failure.kind, result.failure.may_have_charged) == (FailureKind.DROPPED, True)
+
+    asyncio.run(main())
+
+
+def test_an_entry_that_failed_on_the_side_of_the_provider_is_worth_another_try() -> None:
+    kinds = {
+        "timeout_error": True,
+        "api_error": True,
+        "overloaded_error": True,
+        "invalid_request_error": False,
+        "billing_error": False,
+    }
+    ended = {"id": "b", "type": "message_batch", "processing_status": "ended", "results_url": "/results"}
+
+    def behave(seen: Seen, writer: Writer) -> None:
+        if "/results" not in seen.line:
+            answer(writer, 200, ended)
+            return
+        bodies = [{"type": "error", "error": {"type": kind, "message": "no"}} for kind in kinds]
+        results = [{"type": "errored", "error": body} for body in bodies]
+        lines = [json.dumps({"custom_id": name, "result": r}) for name, r in zip(kinds, results, strict=True)]
+        data = "\n".join(lines).encode()
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data)
+
+    async def main() -> None:
+        async with wire(behave) as server:
+            client = MessagesClient(endpoint(server))
+            result = await client.batch_outcomes("b")
+            await client.close()
+        assert result.value is not None
+        assert {outcome.custom_id: outcome.again for outcome in result.value} == kinds
+        assert not any(outcome.failure and outcome.failure.may_have_charged for outcome in result.value)
+
+    asyncio.run(main())
 
 
 def test_a_server_that_describes_its_model_in_its_own_way_is_no_problem() -> None:

@@ -24,11 +24,11 @@ def test_the_binding_limit_sets_the_time() -> None:
 
 
 def test_a_prefix_that_is_too_short_is_named_with_numbers() -> None:
-    warning = prefix_warning(REQUEST, 900)
+    warning = prefix_warning(REQUEST, 400)
     assert warning is not None
-    assert "900 tokens" in warning
-    assert "1,024" in warning
-    assert prefix_warning(REQUEST, 1024) is None
+    assert "400 tokens" in warning
+    assert "512" in warning
+    assert prefix_warning(REQUEST, 512) is None
     assert prefix_warning(replace(REQUEST, model="claude-haiku-4-5"), 4000) is not None
     assert prefix_warning(replace(REQUEST, cache_prefix=False), 1) is None
     assert prefix_warning(replace(REQUEST, model="some-open-model"), 1) is None
@@ -36,6 +36,25 @@ def test_a_prefix_that_is_too_short_is_named_with_numbers() -> None:
     assert estimated is not None
     assert "about" in estimated
     assert prefix_warning(replace(REQUEST, system="word " * 4000)) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "shortest"),
+    [
+        ("claude-opus-5-5", 512),
+        ("claude-haiku-5-5", 512),
+        ("claude-opus-5", 512),
+        ("claude-sonnet-5", 1024),
+        ("claude-opus-4-8", 1024),
+        ("claude-sonnet-4-6", 1024),
+        ("claude-opus-4-7", 2048),
+        ("claude-opus-4-6", 4096),
+    ],
+)
+def test_each_family_has_its_shortest_prefix(model: str, shortest: int) -> None:
+    request = replace(REQUEST, model=model)
+    assert prefix_warning(request, shortest - 1) is not None
+    assert prefix_warning(request, shortest) is None
 
 
 REQUESTS = [replace(REQUEST, messages=(Message("user", "x" * n),)) for n in (1, 2, 2, 3)]

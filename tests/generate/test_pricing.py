@@ -46,6 +46,16 @@ def test_batches_cost_half(model: str) -> None:
             assert price.cost(usage, batch=True) * 2 == price.cost(usage)
 
 
+def test_models_that_can_be_kept_in_one_country_cost_more_there() -> None:
+    usage = Usage(1000, 100, 10, 1)
+    for model in ("claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-4-6", "claude-sonnet-4-6"):
+        price = look_up_price(model, NOW)
+        assert price.cost(usage, us_only=True) == price.cost(usage) * Decimal("1.1"), model
+    for model in ("claude-sonnet-4-5", "claude-haiku-4-5-20251001", "claude-opus-4-1", "claude-3-haiku"):
+        price = look_up_price(model, NOW)
+        assert price.cost(usage, us_only=True) == price.cost(usage), model
+
+
 def test_a_price_that_changed_is_the_one_of_its_day() -> None:
     long = Usage(250_000, 1000)
     before = look_up_price("claude-sonnet-4-6", datetime(2026, 3, 12, tzinfo=UTC)).cost(long)

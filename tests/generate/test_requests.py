@@ -57,6 +57,22 @@ def test_a_spend_limit_told_as_429_stops_and_a_rate_limit_waits() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (429, "enforced_spend_limit_reached", FailureKind.FATAL),
+        (429, "contract_spend_limit_reached", FailureKind.FATAL),
+        (400, "organization_on_hold", FailureKind.FATAL),
+        (429, "ramp_limit_exceeded", FailureKind.RATE_LIMITED),
+        (400, "something_new", FailureKind.INVALID),
+    ],
+)
+def test_a_code_says_what_words_may_not(status: int, code: str, kind: FailureKind) -> None:
+    error_type = "rate_limit_error" if status == 429 else "invalid_request_error"
+    body = {"error": {"type": error_type, "message": "No.", "details": {"error_code": code}}}
+    assert status_failure(status, body, {"retry-after": "5"}).kind is kind
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ({"error": {"type": "api_error", "message": "two\nlines"}}, "two lines"),

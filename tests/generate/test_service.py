@@ -357,6 +357,18 @@ def test_synthetic_replies_say_so_and_carry_an_id_that_counts_tries() -> None:
     assert [attempt.rehearsal_id for attempt in b.sender.attempts] == ["HumanEval/0;3;1;0", "HumanEval/0;3;1;1"]
 
 
+def test_a_reply_that_cost_more_for_its_place_is_settled_so_and_fits_its_reservation() -> None:
+    placed = replace(PRICE, us_factor=Decimal("1.1"))
+    usage = Usage(input_tokens_upper_bound(REQUEST), REQUEST.max_tokens)
+
+    async def main(b: Bench) -> None:
+        await b.ask()
+        assert b.books.settled == PRICE.cost(usage) * Decimal("1.1")
+
+    dear = replace(said("x", usage=usage), us_only=True)
+    bench(main, scripted(dear), price=placed, usd=str(PRICE.cost(usage) * Decimal("1.1")))
+
+
 def test_without_a_price_nothing_is_reserved_and_cost_is_unknown() -> None:
     async def main(b: Bench) -> None:
         assert (await b.ask()).usd is None

@@ -53,7 +53,7 @@ def test_a_prefix_that_is_too_short_is_told_with_the_counted_number(server: Rehe
     (tokens,) = counts.prefixes.values()
     assert 0 < tokens < 1024
     text = " ".join(plan_text(plan, 300, counts).split())
-    assert f"the system prompt has {tokens} tokens and claude-sonnet-5-5 caches nothing shorter than 1,024" in text
+    assert f"the system prompt has {tokens} tokens and claude-sonnet-5-5 caches nothing shorter than 512" in text
 
 
 def test_a_cached_prefix_makes_first_answers_cheaper(server: RehearsalServer, key: None) -> None:

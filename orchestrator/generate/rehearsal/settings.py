@@ -87,7 +87,7 @@ class RehearsalSettings:
     """How long a stalled connection stays silent before it is cut."""
     chunk_characters: int = 240
     """Text in one event of a stream."""
-    cache_minimum_tokens: int = 1024
+    cache_minimum_tokens: int = 512
     """A marked prefix shorter than this is not cached, as at the API."""
     known_models: tuple[str, ...] | None = None
     """Any other model gets 404; None: every model is known."""

@@ -146,8 +146,8 @@ def test_feedback_is_told_by_a_second_user_message(problems: str) -> None:
 
 
 def test_cached_prefixes_are_written_once_and_read_by_all_others(problems: str) -> None:
-    system = [{"type": "text", "text": "s" * 4 * 1024, "cache_control": {"type": "ephemeral"}}]
-    short = [{"type": "text", "text": "s" * 4 * 1023, "cache_control": {"type": "ephemeral"}}]
+    system = [{"type": "text", "text": "s" * 4 * 512, "cache_control": {"type": "ephemeral"}}]
+    short = [{"type": "text", "text": "s" * 4 * 511, "cache_control": {"type": "ephemeral"}}]
     with serving(problems) as running:
         create = running.client.messages.create
         # The reader comes first: which request writes must not depend on the order of arrival.
@@ -156,10 +156,10 @@ def test_cached_prefixes_are_written_once_and_read_by_all_others(problems: str) 
         later = usage_of(create(**ask("HumanEval/0;1;0;0", system=system)))
         none = usage_of(create(**ask("HumanEval/0;0;0;0", system=short)))
         charged = running.server.counts().charged
-    assert (reads["cache_read_tokens"], reads["cache_write_tokens"], reads["input_tokens"]) == (1024, 0, 7)
-    assert (writes["cache_read_tokens"], writes["cache_write_tokens"], writes["input_tokens"]) == (0, 1024, 7)
-    assert (later["cache_read_tokens"], later["cache_write_tokens"]) == (1024, 0)
-    assert (none["cache_read_tokens"], none["cache_write_tokens"], none["input_tokens"]) == (0, 0, 1023 + 7)
+    assert (reads["cache_read_tokens"], reads["cache_write_tokens"], reads["input_tokens"]) == (512, 0, 7)
+    assert (writes["cache_read_tokens"], writes["cache_write_tokens"], writes["input_tokens"]) == (0, 512, 7)
+    assert (later["cache_read_tokens"], later["cache_write_tokens"]) == (512, 0)
+    assert (none["cache_read_tokens"], none["cache_write_tokens"], none["input_tokens"]) == (0, 0, 511 + 7)
     total = Usage()
     for usage in (reads, writes, later, none):
         total = total + Usage(**usage)
