@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +74,7 @@ def build_plan(arguments: Arguments) -> Plan:
             key, chosen = "suite.problems", points[0].config.suite.problems
         raise ConfigError(f"{key}={show(chosen)} selects no problem of any suite{told}")
     check_prices(cells)
+    check_server(cells)
     for log in {cell.config.rehearsal.log for cell in cells if cell.synthetic} - {None}:
         check_log(str(log))
     check_cache(expansion.base)
@@ -125,6 +127,24 @@ def absolute_paths(config: Config) -> Config:
     if suite.path is not None:
         suite = dataclasses.replace(suite, path=str(absolute(suite.path, "suite.path")))
     return dataclasses.replace(config, model=model, suite=suite)
+
+
+def check_server(cells: Sequence[Cell]) -> None:
+    """Refuse to send a key where the environment may not mean it to go.
+
+    Raises:
+        ConfigError: ANTHROPIC_BASE_URL names another server than the API and the configuration names none.
+    """
+    from orchestrator.generate.attempts import ANTHROPIC_URL
+
+    named = os.environ.get("ANTHROPIC_BASE_URL", "").rstrip("/")
+    models = [cell.config.model for cell in cells if cell.generates]
+    if named in {"", ANTHROPIC_URL} or not any(m.kind == "anthropic" and m.base_url is None for m in models):
+        return
+    raise ConfigError(
+        f"ANTHROPIC_BASE_URL={show(named)} is not followed, since replies from there would count as the API's; set "
+        f"model.base_url={show(named)} to ask that server, or unset it to ask {ANTHROPIC_URL}"
+    )
 
 
 def check_prices(cells: Sequence[Cell]) -> None:

@@ -57,6 +57,19 @@ def test_with_a_key_the_model_itself_is_asked(monkeypatch: pytest.MonkeyPatch, t
     assert not load_plan(["limit=1", "model.key_file=key"]).synthetic
 
 
+def test_another_server_is_named_by_the_configuration_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://gateway.example")
+    assert load_plan(["limit=1"]).synthetic
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "not-a-real-key")
+    with pytest.raises(ConfigError, match=r"ANTHROPIC_BASE_URL=https://gateway.example .* model\.base_url="):
+        load_plan(["limit=1"])
+    given = load_plan(["limit=1", "model.base_url=https://gateway.example"]).cells[0]
+    assert given.config.model.base_url == "https://gateway.example"
+    assert load_plan(["limit=1", "system=execute_only"]).trial_count == 1
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://api.anthropic.com/")
+    assert not load_plan(["limit=1"]).synthetic
+
+
 def test_rehearsal_by_name_is_synthetic_and_stands_in_for_nobody() -> None:
     (cell,) = load_plan(["model=rehearsal", "limit=1"]).cells
     assert cell.synthetic
