@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["LocalCard", "card_fits", "local_cards", "local_labels"]
+__all__ = ["LocalCard", "card_fits", "local_cards", "local_labels", "why_no_card"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,22 @@ def local_cards() -> tuple[LocalCard, ...]:
             )
             for handle in handles
         )
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def why_no_card() -> str:
+    """Why Ray, started on this machine, would have no GPU to give; empty where it has one."""
+    import pynvml
+
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "NoDevFiles"):
+        return "CUDA_VISIBLE_DEVICES hides all of its cards"
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return f"its NVIDIA driver does not answer: {error}"
+    try:
+        return "" if pynvml.nvmlDeviceGetCount() else "its NVIDIA driver knows of none"
     finally:
         pynvml.nvmlShutdown()
 

@@ -44,14 +44,14 @@ def demands_of(cells: Sequence[Cell]) -> tuple[Demand, ...]:
     return tuple(found.values())
 
 
-def place(plan: Plan, nodes: Sequence[NodeView], *, autoscales: bool = False) -> Placement:
-    """Find room for every cell.
+def place(plan: Plan, nodes: Sequence[NodeView], *, autoscales: bool = False, found: str = "") -> Placement:
+    """Find room for every cell. ``found`` is said of the nodes instead of what they have, where more is known.
 
     Raises:
         ClusterError: a cell has none. One sentence on what is there and what was asked.
     """
     demands = demands_of(plan.cells)
-    slots, short = room_for(demands, nodes, autoscales=autoscales)
+    slots, short = room_for(demands, nodes, autoscales=autoscales, found=found)
     movable = [c for c in plan.cells if pool_name(c) in short and c.needs_gpu and _may_move(c)]
     if not movable:
         refuse(short)

@@ -40,7 +40,7 @@ from orchestrator.driver.local_servers import check_local_servers
 from orchestrator.driver.notes import announce, closing_notes
 from orchestrator.driver.placement import Placement, place
 from orchestrator.driver.pool import ExecutionPool
-from orchestrator.driver.preflight import check_cluster, cluster_settings, preflight_only
+from orchestrator.driver.preflight import check_cluster, cluster_settings, preflight_only, refuse_early
 from orchestrator.driver.record import make_record, write_record
 from orchestrator.driver.regrade import Regrade
 from orchestrator.driver.results import Results
@@ -104,6 +104,7 @@ class _Run:
         plan = self.plan
         self.main_task = asyncio.current_task()
         announce(plan, self.console)
+        await asyncio.to_thread(refuse_early, plan)
         if plan.regrade is not None:
             self.regrade = await asyncio.to_thread(Regrade, plan.regrade)
         await asyncio.to_thread(check_local_servers, plan)
