@@ -42,6 +42,17 @@ def test_the_wide_table_shows_everything_and_the_narrow_one_fits() -> None:
         assert max(len(line) for line in text.splitlines()) <= width
 
 
+def test_a_run_that_stops_or_writes_its_results_has_no_time_to_go() -> None:
+    out = io.StringIO()
+    shown = progress()
+    display = Display(shown, Console(file=out, width=200), live=False)
+    assert "to go" in display.line()
+    for shown.message in ("stopping: waiting for what is in flight", "writing results"):
+        assert display.line().endswith(f"promised) {shown.message}")
+        Console(file=out, width=200).print(display.render())
+    assert "to go" not in out.getvalue()
+
+
 def test_without_a_terminal_it_prints_lines() -> None:
     out = io.StringIO()
     console = Console(file=out, width=200)
