@@ -21,7 +21,7 @@ from orchestrator.cluster.session import (
     start_ray,
     stop_ray,
 )
-from orchestrator.driver.placement import card_notes, place
+from orchestrator.driver.placement import card_notes, chosen_slots, place
 from orchestrator.driver.tracking import Tracking
 from orchestrator.generate.requests import is_loopback
 from orchestrator.plan.model import Plan
@@ -100,7 +100,8 @@ def preflight_only(plan: Plan, console: Console) -> int:
             _, found = _survey(plan, nodes, console)
             findings += found
             placement = place(plan, nodes, autoscales=plan.config.cluster.autoscales)
-            findings += [Finding(False, note) for note in placement.notes]
+            _, crowded = chosen_slots(placement.plan, placement.slots)
+            findings += [Finding(False, note) for note in (*placement.notes, *crowded)]
         except ClusterError as error:
             findings.append(Finding(True, str(error)))
     for finding in findings:

@@ -38,7 +38,7 @@ from orchestrator.driver.execution import ExecutionService
 from orchestrator.driver.generation import Generation, check_batches
 from orchestrator.driver.local_servers import check_local_servers
 from orchestrator.driver.notes import announce, closing_notes
-from orchestrator.driver.placement import Placement, place
+from orchestrator.driver.placement import Placement, chosen_slots, place
 from orchestrator.driver.pool import ExecutionPool
 from orchestrator.driver.preflight import check_cluster, cluster_settings, preflight_only, refuse_early
 from orchestrator.driver.record import make_record, write_record
@@ -214,7 +214,9 @@ class _Run:
         nodes = await asyncio.to_thread(list_nodes)
         placement = place(self.plan, nodes, autoscales=cluster.autoscales)
         self.plan = placement.plan
-        self._note(*placement.notes)
+        slots, crowded = chosen_slots(self.plan, placement.slots)
+        placement = replace(placement, slots=slots)
+        self._note(*placement.notes, *crowded)
         if self.plan.config.preflight == "on":
             await asyncio.to_thread(check_cluster, self.plan, nodes, self.console)
         for plain, cell in zip(self.record["cells"], self.plan.cells, strict=True):

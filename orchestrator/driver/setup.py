@@ -43,7 +43,7 @@ def pool_name(cell: Cell) -> str:
 
 
 def build_pools(plan: Plan, slots: Mapping[str, int]) -> dict[str, ExecutionPool]:
-    """One pool a hardware class. ``slots`` says how many the cluster has room for, by pool name."""
+    """One pool a hardware class with so many ``slots``, by pool name."""
     pools: dict[str, ExecutionPool] = {}
     for cell in plan.cells:
         name = pool_name(cell)
@@ -62,9 +62,8 @@ def build_pools(plan: Plan, slots: Mapping[str, int]) -> dict[str, ExecutionPool
             dict(config.hardware.labels),
             "gpu" if gpu_suite else "python",
         )
-        size = config.execute.slots or slots[name]
         ahead = plan.config.generate.in_flight if plan.regrade is None else 0
-        pools[name] = ExecutionPool(name, factory.start, size, attempts=config.execute.attempts, ahead=ahead)
+        pools[name] = ExecutionPool(name, factory.start, slots[name], attempts=config.execute.attempts, ahead=ahead)
     return pools
 
 
