@@ -45,7 +45,7 @@ from orchestrator.driver.record import make_record, write_record
 from orchestrator.driver.regrade import Regrade
 from orchestrator.driver.results import Results
 from orchestrator.driver.scheduler import Scheduler
-from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, problems_by_pool
+from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, chosen_limits, problems_by_pool
 from orchestrator.driver.tracking import Tracking
 from orchestrator.journal.cache import ReplyCache
 from orchestrator.journal.store import Journal, JournalBusy, holds_steps
@@ -143,7 +143,8 @@ class _Run:
             pools = await self._start(stack, journal, display)
             plan = self.plan
             services = {
-                name: ExecutionService(pool, journal, seed=plan.config.seed) for name, pool in pools.items()
+                name: ExecutionService(pool, journal, seed=plan.config.seed, limits=chosen_limits(plan, name))
+                for name, pool in pools.items()
             }
             progress.message = "running the reference programs"
             notes = list(plan.notes)
