@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,7 @@ class LocalCard:
 
 
 def local_cards() -> tuple[LocalCard, ...]:
-    """The NVIDIA cards of this machine; none where there is no driver. Creates no CUDA context."""
+    """The NVIDIA cards of this machine that answer; none where there is no driver. Creates no CUDA context."""
     import pynvml
 
     try:
@@ -30,16 +31,22 @@ def local_cards() -> tuple[LocalCard, ...]:
         return ()
     try:
         driver = str(pynvml.nvmlSystemGetDriverVersion())
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(
-            LocalCard(
-                str(pynvml.nvmlDeviceGetName(handle)),
-                int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-                driver,
-                str(pynvml.nvmlDeviceGetUUID(handle)),
-            )
-            for handle in handles
-        )
+        found = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            # A card that is lost answers nothing; its slot says so, and the others are of use.
+            with contextlib.suppress(pynvml.NVMLError):
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                found.append(
+                    LocalCard(
+                        str(pynvml.nvmlDeviceGetName(handle)),
+                        int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                        driver,
+                        str(pynvml.nvmlDeviceGetUUID(handle)),
+                    )
+                )
+        return tuple(found)
+    except pynvml.NVMLError:
+        return ()
     finally:
         pynvml.nvmlShutdown()
 
@@ -56,6 +63,8 @@ def why_no_card() -> str:
         return f"its NVIDIA driver does not answer: {error}"
     try:
         return "" if pynvml.nvmlDeviceGetCount() else "its NVIDIA driver knows of none"
+    except pynvml.NVMLError as error:
+        return f"its NVIDIA driver does not answer: {error}"
     finally:
         pynvml.nvmlShutdown()
 
