@@ -98,6 +98,8 @@ class _Run:
         self.scheduler: Scheduler | None = None
         self.main_task: asyncio.Task[Any] | None = None
         self.interrupts = 0
+        self.ended: int | None = None
+        """The exit code, once the results are being written."""
 
     async def main(self) -> int:
         """Everything, in order; what is opened is closed in the reverse order whatever happens."""
@@ -317,20 +319,23 @@ class _Run:
     async def _finish(self, pools: dict[str, ExecutionPool], notes: list[str]) -> Summary:
         plan = self.plan
         isolation = "; ".join(sorted({i for pool in pools.values() for i in pool.isolations}))
-        self.record |= {"isolation": isolation, "status": STATUS[self._code()]}
-        self.record["limits"] = self.generation.limits or self.record["limits"]
-        write_record(plan, self.record)
+        # What is said of the end from here on agrees, whoever presses Ctrl-C meanwhile.
+        self.ended = self._code()
         summary = await asyncio.to_thread(
             self.results.finish, self.record["cells"], seed=plan.config.seed, notes=notes
         )
+        # Only a run whose results are there is recorded as done.
+        self.record |= {"isolation": isolation, "status": STATUS[self.ended]}
+        self.record["limits"] = self.generation.limits or self.record["limits"]
+        write_record(plan, self.record)
         await asyncio.to_thread(write_report, [plan.run_dir], plan.run_dir / "report.html")
         files = [plan.run_dir / name for name in FILES]
-        status = TRACKED_STATUS[self._code()]
+        status = TRACKED_STATUS[self.ended]
         await self.tracking.finish(summary, files, status=status, isolation=isolation)
         return summary
 
     def _code(self) -> int:
-        return exit_code(self.scheduler, interrupted=self.interrupts > 0)
+        return exit_code(self.scheduler, interrupted=self.interrupts > 0) if self.ended is None else self.ended
 
     # -- small parts ---------------------------------------------------------------------------------------
 
@@ -373,6 +378,9 @@ class _Run:
             # Nothing was bought yet: there is nothing to wait for.
             if self.main_task is not None:
                 self.main_task.cancel()
+        elif self.ended is not None:
+            self.progress.message = "leaving what MLflow has not taken"
+            self.tracking.leave()
         elif self.interrupts == 1:
             self.progress.message = "stopping: waiting for what is in flight (again to leave it)"
             self.scheduler.stop()

@@ -90,7 +90,7 @@ class Tracking:
             return ""
         left = f"{tracker.pending} writes left"
         if tracker.away and self._ending:
-            return f"waiting for the tracking server, at most {AT_END_S / 60:.0f} minutes ({left})"
+            return f"waiting for the tracking server, at most {AT_END_S / 60:.0f} minutes or until Ctrl-C ({left})"
         return f"waiting for the tracking server ({left})" if tracker.away else f"writing to MLflow ({left})"
 
     async def open(self, journal: Journal, record: Mapping[str, Any], placed: Plan) -> None:
@@ -162,6 +162,11 @@ class Tracking:
             tracker.finish(status=status)
             self.failure = await asyncio.to_thread(tracker.close) or trouble
         self._tracker = None
+
+    def leave(self) -> None:
+        """Wait no longer for a store that is away; what it takes at once is still written."""
+        if self._tracker is not None:
+            self._tracker.give_up()
 
     async def close(self, *, status: str = "FAILED") -> None:
         """Leave without final figures (the run failed or was interrupted); what is written already stays."""

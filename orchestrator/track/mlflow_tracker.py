@@ -94,6 +94,7 @@ class Tracker:
         self._runs = _Runs()
         self._queue: queue.SimpleQueue[Callable[[MlflowClient], None] | None] = queue.SimpleQueue()
         self._give_up_at: float | None = None
+        self._patience_over = threading.Event()
         self._failure: str | None = None
         self._over = False
         self._away = False
@@ -177,6 +178,10 @@ class Tracker:
         self._thread.join()
         return self._failure
 
+    def give_up(self) -> None:
+        """Try nothing again from here on; what goes through is written."""
+        self._patience_over.set()
+
     # -- the thread ----------------------------------------------------------------------------------------
 
     def _put(self, work: Callable[[MlflowClient], Any]) -> None:
@@ -207,6 +212,7 @@ class Tracker:
                 except Exception as error:  # noqa: BLE001 - any failure of a remote store is tried again
                     refused = _refused(error)
                     late = self._give_up_at is not None and time.monotonic() > self._give_up_at
+                    late = late or self._patience_over.is_set()
                     self._away = not refused
                     if refused or late:
                         # What is refused is left out and the rest goes on; without runs there is no rest.
@@ -223,7 +229,7 @@ class Tracker:
                             one_line(error),
                             AT_END_S // 60,
                         )
-                    time.sleep(pause)
+                    self._patience_over.wait(pause)
                     pause = min(2 * pause, LONGEST_RETRY_S)
 
     def _start(

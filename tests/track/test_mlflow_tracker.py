@@ -134,3 +134,19 @@ def test_a_store_that_stays_away_is_given_up_with_one_sentence(tmp_path: Path) -
     failure = tracker.close(wait_s=0.1)
     assert failure is not None
     assert "could not be written: connection refused" in failure
+
+
+def test_whoever_waits_for_a_store_that_is_away_may_leave_it(tmp_path: Path) -> None:
+    tracker = Tracker(default_uri(tmp_path), "sweep", artifact_root=None)
+    tried = threading.Event()
+
+    def away(client: Any, parent: str, children: Any) -> None:
+        tried.set()
+        raise ConnectionError("connection refused")
+
+    tracker.call(away)
+    assert tried.wait(60)
+    tracker.give_up()
+    failure = tracker.close(wait_s=3600)
+    assert failure is not None
+    assert "connection refused" in failure
