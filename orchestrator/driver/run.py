@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from rich.console import Console
@@ -46,6 +47,7 @@ from orchestrator.driver.regrade import Regrade
 from orchestrator.driver.results import Results
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, chosen_limits, problems_by_pool
+from orchestrator.driver.threads import to_its_end
 from orchestrator.driver.tracking import Tracking
 from orchestrator.journal.cache import ReplyCache
 from orchestrator.journal.store import Journal, JournalBusy, holds_steps
@@ -212,7 +214,12 @@ class _Run:
         cluster = self.plan.config.cluster
         settings, notes = await asyncio.to_thread(cluster_settings, self.plan)
         self._note(*notes)
-        if (shipment := await asyncio.to_thread(start_ray, settings)) is not None:
+
+        def stopping() -> None:
+            self.progress.message = "stopping once Ray is up (again to leave it)"
+
+        # A Ray that is left while it starts holds the command up for longer, and leaves processes behind.
+        if (shipment := await to_its_end(partial(start_ray, settings), on_cancel=stopping)) is not None:
             self.console.print(f"given to the nodes: {shipment}", highlight=False)
         nodes = await asyncio.to_thread(list_nodes)
         placement = place(self.plan, nodes, autoscales=cluster.autoscales)
