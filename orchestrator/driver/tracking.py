@@ -43,6 +43,10 @@ mapping, and no call takes several."""
 TRACES_READ: Final = 200
 """Traces whose texts are in memory at once: a few MB."""
 
+MOST_WAITING: Final = 1000
+"""Writes that wait for a store that is slow or away, before points of progress are left out: at the end they would
+all be waited for, and the final figures need none of them."""
+
 RUNS_KEY: Final = "mlflow"
 
 
@@ -184,8 +188,9 @@ class Tracking:
         # While models are at work; at the end of the run somebody waits for the plots.
         await asyncio.to_thread(warm_up)
         while True:
-            self._log_progress(tracker, progress)
-            if cards:
+            if tracker.pending < MOST_WAITING:
+                self._log_progress(tracker, progress)
+            if cards and tracker.pending < MOST_WAITING:
                 tracker.metrics(None, await asyncio.to_thread(cards.metrics), step=self._step)
             await asyncio.sleep(PROGRESS_S)
 
