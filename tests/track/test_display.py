@@ -6,6 +6,7 @@ import asyncio
 import io
 import time
 
+import pytest
 from rich.console import Console
 
 from orchestrator.core.verdicts import Verdict
@@ -89,3 +90,11 @@ def test_a_tracking_server_that_is_away_is_named() -> None:
 
 def test_durations() -> None:
     assert [duration(s) for s in (0, 75, 3600 + 61)] == ["0:00", "1:15", "1:01:01"]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("y\n", True), ("no\n", False), ("\n", False), ("", False)])
+def test_no_answer_is_a_no(typed: str, meant: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without a line there is the end of the file, as Ctrl-D gives it.
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    display = Display(progress(), Console(file=io.StringIO(), width=100), live=False)
+    assert asyncio.run(display.ask("Cancel them there?")) is meant
