@@ -102,17 +102,18 @@ def share_out(demands: Sequence[Demand], nodes: Iterable[NodeView]) -> dict[str,
 
 
 def room_for(
-    demands: Sequence[Demand], nodes: Sequence[NodeView], *, autoscales: bool = False
+    demands: Sequence[Demand], nodes: Sequence[NodeView], *, autoscales: bool = False, found: str = ""
 ) -> tuple[dict[str, int], dict[str, str]]:
     """Slots that the nodes have room for, by pool, and why not, by pool, where a demand fits no node.
 
     With ``autoscales`` the cluster adds nodes when slots are asked for, so that every pool has room for one.
+    ``found`` is said instead of what the nodes have, where more is known of them.
     """
-    found = share_out(demands, nodes)
+    slots = share_out(demands, nodes)
     if autoscales:
-        return {pool: max(count, 1) for pool, count in found.items()}, {}
-    short = {demand.pool: _nothing(demand, nodes) for demand in demands if found[demand.pool] == 0}
-    return found, short
+        return {pool: max(count, 1) for pool, count in slots.items()}, {}
+    short = {demand.pool: _nothing(demand, nodes, found) for demand in demands if slots[demand.pool] == 0}
+    return slots, short
 
 
 def refuse(short: Mapping[str, str]) -> None:
@@ -129,7 +130,7 @@ def _count(node: NodeView, gpu: bool) -> int:
     return node.gpus if gpu else node.cpus
 
 
-def _nothing(demand: Demand, nodes: Sequence[NodeView]) -> str:
+def _nothing(demand: Demand, nodes: Sequence[NodeView], found: str) -> str:
     gpus = sum(node.gpus for node in nodes)
     own = [", ".join(f"{k}={v}" for k, v in node.own_labels.items()) or "no labels" for node in nodes]
     wanted = "a GPU" if demand.gpu else "a CPU"
@@ -137,7 +138,7 @@ def _nothing(demand: Demand, nodes: Sequence[NodeView]) -> str:
     asked = f"hardware={demand.hardware} asks for {wanted}" + (
         f" on a node labelled {selector}" if selector else ""
     )
-    there = (
+    there = found or (
         f"the cluster has {len(nodes)} node{'s' * (len(nodes) != 1)} with {gpus} GPU{'s' * (gpus != 1)} and the"
         f" labels: {'; '.join(dict.fromkeys(own))}"
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["LocalCard", "card_fits", "local_cards", "local_labels"]
+__all__ = ["LocalCard", "card_fits", "local_cards", "local_labels", "why_no_card"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class LocalCard:
 
 
 def local_cards() -> tuple[LocalCard, ...]:
-    """The NVIDIA cards of this machine; none where there is no driver. Creates no CUDA context."""
+    """The NVIDIA cards of this machine that answer; none where there is no driver. Creates no CUDA context."""
     import pynvml
 
     try:
@@ -29,16 +31,40 @@ def local_cards() -> tuple[LocalCard, ...]:
         return ()
     try:
         driver = str(pynvml.nvmlSystemGetDriverVersion())
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple(
-            LocalCard(
-                str(pynvml.nvmlDeviceGetName(handle)),
-                int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-                driver,
-                str(pynvml.nvmlDeviceGetUUID(handle)),
-            )
-            for handle in handles
-        )
+        found = []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            # A card that is lost answers nothing; its slot says so, and the others are of use.
+            with contextlib.suppress(pynvml.NVMLError):
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                found.append(
+                    LocalCard(
+                        str(pynvml.nvmlDeviceGetName(handle)),
+                        int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                        driver,
+                        str(pynvml.nvmlDeviceGetUUID(handle)),
+                    )
+                )
+        return tuple(found)
+    except pynvml.NVMLError:
+        return ()
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def why_no_card() -> str:
+    """Why Ray, started on this machine, would have no GPU to give; empty where it has one."""
+    import pynvml
+
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "NoDevFiles"):
+        return "CUDA_VISIBLE_DEVICES hides all of its cards"
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return f"its NVIDIA driver does not answer: {error}"
+    try:
+        return "" if pynvml.nvmlDeviceGetCount() else "its NVIDIA driver knows of none"
+    except pynvml.NVMLError as error:
+        return f"its NVIDIA driver does not answer: {error}"
     finally:
         pynvml.nvmlShutdown()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from orchestrator.cluster.shipping import Shipment, pack, shipped_by_the_job
 
-__all__ = ["ClusterError", "ClusterSettings", "start_ray", "stop_ray"]
+__all__ = ["ClusterError", "ClusterSettings", "check_there", "check_token", "start_ray", "stop_ray"]
 
 OBJECT_STORE_BYTES: Final = 256 << 20
 """Problems and recordings only: results are small records and tensors never enter the store."""
@@ -133,6 +134,9 @@ def _no_cluster(address: str | None) -> ClusterError:
 
 def stop_ray() -> None:
     """Leave the cluster; end it where it was started here."""
+    if "ray" not in sys.modules:
+        # Loading it takes seconds, and a run may end before it needs it.
+        return
     import ray
 
     if ray.is_initialized():

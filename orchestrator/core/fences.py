@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 __all__ = ["Block", "clean", "outside", "parse", "read_blocks"]
 
@@ -15,6 +16,11 @@ _FENCE = re.compile(r"^(?P<indent>[ \t]*+)(?P<mark>`{3,}+|~{3,}+)[ \t]*+(?P<info
 
 _MOST_NESTED = 8
 """Fences of Markdown within each other that are opened: nobody writes more, and each is a level of calls."""
+
+_MOST_WEIGHED = 32
+"""Blocks of one text whose possible ends are weighed, each at the cost of parsing what is left of the text. Those
+after them, which no honest reply has, end at the first fence that could end them."""
+_MOST_ENDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +60,26 @@ def read_blocks(text: str, depth: int = 0) -> Iterator[Block]:
     ``depth`` counts the fences of Markdown around ``text``, whose own blocks are read in their place.
     """
     lines = text.split("\n")
-    at = 0
+    at = count = 0
     while at < len(lines):
         opening = _FENCE.match(lines[at])
         if opening is None:
             at += 1
             continue
-        ends = [i for i in range(at + 1, len(lines)) if _closes(lines[i], opening["mark"])]
+        count += 1
+        if count > _MOST_WEIGHED:
+            lines_on = range(at + 1, len(lines))
+            end = next((i for i in lines_on if _ends_unweighed(lines[i], opening["mark"])), len(lines))
+            closed = end < len(lines) and _closes(lines[end], opening["mark"])
+            body = _strip_indent(lines[at + 1 : end], opening["indent"])
+            yield Block(_label(opening), _undo_prompts(body), closed)
+            at = end + closed
+            continue
+        closing = (i for i in range(at + 1, len(lines)) if _closes(lines[i], opening["mark"]))
+        ends = list(islice(closing, _MOST_ENDS))
         end = ends[0] if ends else len(lines)
-        bodies = [_strip_indent(lines[at + 1 : e], opening["indent"]) for e in (ends[:8] or [end])]
-        label = re.split(r"[\s:,]", opening["info"].strip())[0].strip("{}.").lower()
+        bodies = [_strip_indent(lines[at + 1 : e], opening["indent"]) for e in (ends or [end])]
+        label = _label(opening)
         inner = _inner_fence(bodies[0])
         if label in {"markdown", "md"} and depth < _MOST_NESTED:
             yield from read_blocks(bodies[0], depth + 1)
@@ -77,6 +93,17 @@ def read_blocks(text: str, depth: int = 0) -> Iterator[Block]:
             # A closing fence may belong to a docstring inside the code; then the block goes on.
             yield Block(label, _undo_prompts(bodies[0]), bool(ends), tuple(bodies[1:]))
         at = end + 1
+
+
+def _label(opening: re.Match[str]) -> str:
+    """The language that a fence names."""
+    return re.split(r"[\s:,]", opening["info"].strip())[0].strip("{}.").lower()
+
+
+def _ends_unweighed(line: str, mark: str) -> bool:
+    """Whether a line closes a block, or opens a labelled one."""
+    opening = _FENCE.match(line)
+    return opening is not None and (bool(opening["info"].strip()) or _closes(line, mark))
 
 
 def _inner_fence(text: str) -> int | None:

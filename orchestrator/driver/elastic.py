@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -10,6 +11,8 @@ from orchestrator.cluster.capacity import Demand, NodeView, share_out
 from orchestrator.driver.pool import ExecutionPool
 
 __all__ = ["Elastic"]
+
+logger = logging.getLogger(__name__)
 
 POLL_S: Final = 3.0
 """Between two looks at the nodes. A spot notice gives two minutes, and an actor takes a second to start."""
@@ -56,9 +59,14 @@ class Elastic:
         self._said = ""
 
     async def watch(self) -> None:
-        """Look at the nodes for ever."""
+        """Look at the nodes for ever. A look that fails (the head may be busy or away) is made again."""
         while True:
-            self.adapt(await asyncio.to_thread(self._nodes))
+            try:
+                nodes = await asyncio.to_thread(self._nodes)
+            except Exception as error:  # noqa: BLE001 - Ray raises what it likes, and the sweep needs no look
+                logger.warning("the nodes could not be listed: %s", error)
+            else:
+                self.adapt(nodes)
             await asyncio.sleep(self._poll_s)
 
     def adapt(self, nodes: Sequence[NodeView]) -> None:

@@ -55,10 +55,12 @@ class Executed:
 class ExecutionService:
     """Runs programs of one hardware class."""
 
-    def __init__(self, pool: ExecutionPool, journal: Journal, *, seed: int) -> None:
+    def __init__(self, pool: ExecutionPool, journal: Journal, *, seed: int, limits: str = "") -> None:
+        """``limits`` are those that the configuration sets, in its own words."""
         self._pool = pool
         self._journal = journal
         self._seed = seed
+        self._limits = limits
         self._prepared: dict[tuple[str, Limits], tuple[Problem, Preparation]] = {}
         self._in_flight: dict[str, asyncio.Task[Execution]] = {}
 
@@ -79,9 +81,13 @@ class ExecutionService:
         notes: list[str] = []
         invalid = [p for p in done if p.verdict is not Verdict.PASSED]
         if invalid:
-            listed = "; ".join(f"{p.problem_id}: {p.verdict} ({p.reason})" for p in invalid[:5])
+            listed = "; ".join(
+                f"{p.problem_id}: {p.verdict} ({p.reason.removeprefix('invalid reference: ')})" for p in invalid[:5]
+            )
             more = f" and {len(invalid) - 5} more" if len(invalid) > 5 else ""
-            raise InvalidReference(f"invalid reference: {listed}{more}")
+            # A reference that passes within the problem's own limits may fail within those that were set.
+            set_here = f"; limits that were set: {self._limits}" if self._limits else ""
+            raise InvalidReference(f"invalid reference: {listed}{more}{set_here}")
         for problem, preparation in zip(wanted, done, strict=True):
             if preparation.dropped_examples:
                 shown = ", ".join(problem.public.examples[i].call for i in preparation.dropped_examples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,7 +13,7 @@ from orchestrator.config.schema import HardwareConfig
 from orchestrator.driver.setup import pool_name
 from orchestrator.plan.model import Cell, Plan
 
-__all__ = ["Placement", "card_notes", "demands_of", "place"]
+__all__ = ["Placement", "card_notes", "chosen_slots", "demands_of", "place"]
 
 ON_CPU: Final = HardwareConfig(
     name="local", device="cpu", source="whatever runs the command; neither price nor power is known"
@@ -44,14 +44,14 @@ def demands_of(cells: Sequence[Cell]) -> tuple[Demand, ...]:
     return tuple(found.values())
 
 
-def place(plan: Plan, nodes: Sequence[NodeView], *, autoscales: bool = False) -> Placement:
-    """Find room for every cell.
+def place(plan: Plan, nodes: Sequence[NodeView], *, autoscales: bool = False, found: str = "") -> Placement:
+    """Find room for every cell. ``found`` is said of the nodes instead of what they have, where more is known.
 
     Raises:
         ClusterError: a cell has none. One sentence on what is there and what was asked.
     """
     demands = demands_of(plan.cells)
-    slots, short = room_for(demands, nodes, autoscales=autoscales)
+    slots, short = room_for(demands, nodes, autoscales=autoscales, found=found)
     movable = [c for c in plan.cells if pool_name(c) in short and c.needs_gpu and _may_move(c)]
     if not movable:
         refuse(short)
@@ -72,6 +72,31 @@ def place(plan: Plan, nodes: Sequence[NodeView], *, autoscales: bool = False) ->
         " (execute.without_gpu=cpu). Verdicts count; times say nothing of a card"
     )
     return Placement(placed, slots, demands, (note,))
+
+
+def chosen_slots(plan: Plan, slots: Mapping[str, int]) -> tuple[dict[str, int], list[str]]:
+    """Slots to start, by pool, where ``execute.slots`` may name a number, and what is to be said of it.
+
+    Args:
+        slots: what there is room for.
+    """
+    wanted = {pool_name(cell): cell.config.execute.slots for cell in reversed(plan.cells)}
+    chosen: dict[str, int] = {}
+    notes: list[str] = []
+    for pool, room in slots.items():
+        asked = wanted[pool] or room
+        if asked <= room or plan.config.cluster.autoscales:
+            chosen[pool] = asked
+            continue
+        where = f"there is room for {room} of class {pool.rpartition(':')[0]}"
+        if plan.config.cluster.address is None:
+            # Nothing joins a machine alone: what has no room would be waited for until the end.
+            chosen[pool] = room
+            notes.append(f"execute.slots={asked}, but {where} on this machine, so {room} are started")
+        else:
+            chosen[pool] = asked
+            notes.append(f"execute.slots={asked}, but {where} now: the others wait for nodes that join")
+    return chosen, notes
 
 
 def card_notes(cells: Sequence[Cell], cards: Sequence[LocalCard]) -> list[str]:

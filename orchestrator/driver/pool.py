@@ -275,6 +275,13 @@ class ExecutionPool:
         except asyncio.CancelledError:
             waiting.done.cancel()
             raise
+        except Exception as error:  # noqa: BLE001 - handed to the one who asked
+            # A fault of ours, or a Ray that is gone: who asked is told, where it would wait for ever.
+            if alone:
+                self._reserved_nodes.discard(slot.node)
+            self._retire(slot)
+            if not waiting.done.done():
+                waiting.done.set_exception(error)
         else:
             if alone:
                 self._reserved_nodes.discard(slot.node)

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 
 from orchestrator.cluster.capacity import NodeView, generating_nodes, list_nodes
-from orchestrator.cluster.cards import local_cards, local_labels
+from orchestrator.cluster.cards import local_cards, local_labels, why_no_card
 from orchestrator.cluster.preflight import Finding, NodeReport, compare, table, visit
 from orchestrator.cluster.probe import Wanted, look_around
-from orchestrator.cluster.session import ClusterError, ClusterSettings, start_ray, stop_ray
-from orchestrator.driver.placement import card_notes, place
+from orchestrator.cluster.session import (
+    ClusterError,
+    ClusterSettings,
+    check_there,
+    check_token,
+    start_ray,
+    stop_ray,
+)
+from orchestrator.driver.placement import card_notes, chosen_slots, place
 from orchestrator.driver.tracking import Tracking
 from orchestrator.generate.attempts import ANTHROPIC_URL
 from orchestrator.generate.requests import is_loopback
 from orchestrator.plan.model import Plan
 from orchestrator.track.mlflow_store import TrackingUnreachable
 
-__all__ = ["check_cluster", "cluster_settings", "preflight_only", "wanted_of"]
+__all__ = ["check_cluster", "cluster_settings", "preflight_only", "refuse_early", "wanted_of"]
 
 
 def cluster_settings(plan: Plan) -> tuple[ClusterSettings, list[str]]:
@@ -32,6 +41,24 @@ def cluster_settings(plan: Plan) -> tuple[ClusterSettings, list[str]]:
         labels = local_labels(cell.hardware.labels for cell in on_gpu)
         notes = card_notes(on_gpu, cards)
     return ClusterSettings(cluster.address, cluster.num_cpus, cluster.insecure, labels, cluster.ship), notes
+
+
+def refuse_early(plan: Plan) -> None:
+    """Refuse what can be known to have no place before Ray is loaded, which takes seconds.
+
+    Raises:
+        ClusterError: the cluster is not there or lets anyone in, or cells need a GPU where no card is.
+    """
+    cluster = plan.config.cluster
+    if cluster.address is not None:
+        check_token(ClusterSettings(cluster.address, None, cluster.insecure))
+        check_there(cluster.address)
+        return
+    on_gpu = tuple(cell for cell in plan.cells if cell.needs_gpu)
+    if on_gpu and (why := why_no_card()):
+        # Whether there are enough CPUs is Ray's to say: here every cell has one.
+        here = NodeView("", platform.node(), "", {}, cpus=len(on_gpu), gpus=0)
+        place(replace(plan, cells=on_gpu), [here], found=f"this machine has no NVIDIA card ({why})")
 
 
 def check_cluster(plan: Plan, nodes: Sequence[NodeView], console: Console) -> None:
@@ -72,7 +99,8 @@ def preflight_only(plan: Plan, console: Console) -> int:
             _, found = _survey(plan, nodes, console)
             findings += found
             placement = place(plan, nodes, autoscales=plan.config.cluster.autoscales)
-            findings += [Finding(False, note) for note in placement.notes]
+            _, crowded = chosen_slots(placement.plan, placement.slots)
+            findings += [Finding(False, note) for note in (*placement.notes, *crowded)]
         except ClusterError as error:
             findings.append(Finding(True, str(error)))
     for finding in findings:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from rich.console import Console
@@ -38,14 +39,15 @@ from orchestrator.driver.execution import ExecutionService
 from orchestrator.driver.generation import Generation, check_batches
 from orchestrator.driver.local_servers import check_local_servers
 from orchestrator.driver.notes import announce, closing_notes
-from orchestrator.driver.placement import Placement, place
+from orchestrator.driver.placement import Placement, chosen_slots, place
 from orchestrator.driver.pool import ExecutionPool
-from orchestrator.driver.preflight import check_cluster, cluster_settings, preflight_only
+from orchestrator.driver.preflight import check_cluster, cluster_settings, preflight_only, refuse_early
 from orchestrator.driver.record import make_record, write_record
 from orchestrator.driver.regrade import Regrade
 from orchestrator.driver.results import Results
 from orchestrator.driver.scheduler import Scheduler
-from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, problems_by_pool
+from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, chosen_limits, problems_by_pool
+from orchestrator.driver.threads import to_its_end
 from orchestrator.driver.tracking import Tracking
 from orchestrator.journal.cache import ReplyCache
 from orchestrator.journal.store import Journal, JournalBusy, holds_steps
@@ -98,12 +100,15 @@ class _Run:
         self.scheduler: Scheduler | None = None
         self.main_task: asyncio.Task[Any] | None = None
         self.interrupts = 0
+        self.ended: int | None = None
+        """The exit code, once the results are being written."""
 
     async def main(self) -> int:
         """Everything, in order; what is opened is closed in the reverse order whatever happens."""
         plan = self.plan
         self.main_task = asyncio.current_task()
         announce(plan, self.console)
+        await asyncio.to_thread(refuse_early, plan)
         if plan.regrade is not None:
             self.regrade = await asyncio.to_thread(Regrade, plan.regrade)
         await asyncio.to_thread(check_local_servers, plan)
@@ -142,7 +147,8 @@ class _Run:
             pools = await self._start(stack, journal, display)
             plan = self.plan
             services = {
-                name: ExecutionService(pool, journal, seed=plan.config.seed) for name, pool in pools.items()
+                name: ExecutionService(pool, journal, seed=plan.config.seed, limits=chosen_limits(plan, name))
+                for name, pool in pools.items()
             }
             progress.message = "running the reference programs"
             notes = list(plan.notes)
@@ -208,12 +214,19 @@ class _Run:
         cluster = self.plan.config.cluster
         settings, notes = await asyncio.to_thread(cluster_settings, self.plan)
         self._note(*notes)
-        if (shipment := await asyncio.to_thread(start_ray, settings)) is not None:
+
+        def stopping() -> None:
+            self.progress.message = "stopping once Ray is up (again to leave it)"
+
+        # A Ray that is left while it starts holds the command up for longer, and leaves processes behind.
+        if (shipment := await to_its_end(partial(start_ray, settings), on_cancel=stopping)) is not None:
             self.console.print(f"given to the nodes: {shipment}", highlight=False)
         nodes = await asyncio.to_thread(list_nodes)
         placement = place(self.plan, nodes, autoscales=cluster.autoscales)
         self.plan = placement.plan
-        self._note(*placement.notes)
+        slots, crowded = chosen_slots(self.plan, placement.slots)
+        placement = replace(placement, slots=slots)
+        self._note(*placement.notes, *crowded)
         if self.plan.config.preflight == "on":
             await asyncio.to_thread(check_cluster, self.plan, nodes, self.console)
         for plain, cell in zip(self.record["cells"], self.plan.cells, strict=True):
@@ -313,20 +326,23 @@ class _Run:
     async def _finish(self, pools: dict[str, ExecutionPool], notes: list[str]) -> Summary:
         plan = self.plan
         isolation = "; ".join(sorted({i for pool in pools.values() for i in pool.isolations}))
-        self.record |= {"isolation": isolation, "status": STATUS[self._code()]}
-        self.record["limits"] = self.generation.limits or self.record["limits"]
-        write_record(plan, self.record)
+        # What is said of the end from here on agrees, whoever presses Ctrl-C meanwhile.
+        self.ended = self._code()
         summary = await asyncio.to_thread(
             self.results.finish, self.record["cells"], seed=plan.config.seed, notes=notes
         )
+        # Only a run whose results are there is recorded as done.
+        self.record |= {"isolation": isolation, "status": STATUS[self.ended]}
+        self.record["limits"] = self.generation.limits or self.record["limits"]
+        write_record(plan, self.record)
         await asyncio.to_thread(write_report, [plan.run_dir], plan.run_dir / "report.html")
         files = [plan.run_dir / name for name in FILES]
-        status = TRACKED_STATUS[self._code()]
+        status = TRACKED_STATUS[self.ended]
         await self.tracking.finish(summary, files, status=status, isolation=isolation)
         return summary
 
     def _code(self) -> int:
-        return exit_code(self.scheduler, interrupted=self.interrupts > 0)
+        return exit_code(self.scheduler, interrupted=self.interrupts > 0) if self.ended is None else self.ended
 
     # -- small parts ---------------------------------------------------------------------------------------
 
@@ -369,6 +385,9 @@ class _Run:
             # Nothing was bought yet: there is nothing to wait for.
             if self.main_task is not None:
                 self.main_task.cancel()
+        elif self.ended is not None:
+            self.progress.message = "leaving what MLflow has not taken"
+            self.tracking.leave()
         elif self.interrupts == 1:
             self.progress.message = "stopping: waiting for what is in flight (again to leave it)"
             self.scheduler.stop()

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from orchestrator.config.errors import show
 from orchestrator.core.problems import GpuTests, Limits, Problem
 from orchestrator.driver.execution import ExecutionService, LimitOverrides
 from orchestrator.driver.pool import ExecutionPool
@@ -18,7 +19,7 @@ from orchestrator.generate.samples import load_samples
 from orchestrator.generate.service import GenerationService
 from orchestrator.plan.model import Cell, Plan
 
-__all__ = ["Work", "assignments", "build_cells", "build_pools", "pool_name", "problems_by_pool"]
+__all__ = ["Work", "assignments", "build_cells", "build_pools", "chosen_limits", "pool_name", "problems_by_pool"]
 
 # The task itself speaks of a GPU, whatever it runs on.
 _NO_CARD: Final = (
@@ -43,7 +44,7 @@ def pool_name(cell: Cell) -> str:
 
 
 def build_pools(plan: Plan, slots: Mapping[str, int]) -> dict[str, ExecutionPool]:
-    """One pool a hardware class. ``slots`` says how many the cluster has room for, by pool name."""
+    """One pool a hardware class with so many ``slots``, by pool name."""
     pools: dict[str, ExecutionPool] = {}
     for cell in plan.cells:
         name = pool_name(cell)
@@ -62,9 +63,8 @@ def build_pools(plan: Plan, slots: Mapping[str, int]) -> dict[str, ExecutionPool
             dict(config.hardware.labels),
             "gpu" if gpu_suite else "python",
         )
-        size = config.execute.slots or slots[name]
         ahead = plan.config.generate.in_flight if plan.regrade is None else 0
-        pools[name] = ExecutionPool(name, factory.start, size, attempts=config.execute.attempts, ahead=ahead)
+        pools[name] = ExecutionPool(name, factory.start, slots[name], attempts=config.execute.attempts, ahead=ahead)
     return pools
 
 
@@ -82,6 +82,13 @@ def limited_problems(plan: Plan, cell: Cell) -> tuple[Problem, ...]:
     """The cell's problems with the configuration's limits."""
     overrides = LimitOverrides(**asdict(cell.config.execute.limits))
     return tuple(overrides.apply(problem) for problem in plan.problems(cell))
+
+
+def chosen_limits(plan: Plan, pool: str) -> str:
+    """The limits that the configuration sets for a pool's cells, as they were given; empty where it sets none."""
+    given = [asdict(cell.config.execute.limits) for cell in plan.cells if pool_name(cell) == pool]
+    words = [f"execute.limits.{k}={show(v)}" for limits in given for k, v in limits.items() if v is not None]
+    return ", ".join(dict.fromkeys(words))
 
 
 def build_cells(

@@ -43,6 +43,10 @@ mapping, and no call takes several."""
 TRACES_READ: Final = 200
 """Traces whose texts are in memory at once: a few MB."""
 
+MOST_WAITING: Final = 1000
+"""Writes that wait for a store that is slow or away, before points of progress are left out: at the end they would
+all be waited for, and the final figures need none of them."""
+
 RUNS_KEY: Final = "mlflow"
 
 
@@ -90,7 +94,7 @@ class Tracking:
             return ""
         left = f"{tracker.pending} writes left"
         if tracker.away and self._ending:
-            return f"waiting for the tracking server, at most {AT_END_S / 60:.0f} minutes ({left})"
+            return f"waiting for the tracking server, at most {AT_END_S / 60:.0f} minutes or until Ctrl-C ({left})"
         return f"waiting for the tracking server ({left})" if tracker.away else f"writing to MLflow ({left})"
 
     async def open(self, journal: Journal, record: Mapping[str, Any], placed: Plan) -> None:
@@ -163,6 +167,11 @@ class Tracking:
             self.failure = await asyncio.to_thread(tracker.close) or trouble
         self._tracker = None
 
+    def leave(self) -> None:
+        """Wait no longer for a store that is away; what it takes at once is still written."""
+        if self._tracker is not None:
+            self._tracker.give_up()
+
     async def close(self, *, status: str = "FAILED") -> None:
         """Leave without final figures (the run failed or was interrupted); what is written already stays."""
         if self._watcher is not None:
@@ -179,8 +188,9 @@ class Tracking:
         # While models are at work; at the end of the run somebody waits for the plots.
         await asyncio.to_thread(warm_up)
         while True:
-            self._log_progress(tracker, progress)
-            if cards:
+            if tracker.pending < MOST_WAITING:
+                self._log_progress(tracker, progress)
+            if cards and tracker.pending < MOST_WAITING:
                 tracker.metrics(None, await asyncio.to_thread(cards.metrics), step=self._step)
             await asyncio.sleep(PROGRESS_S)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -81,7 +82,10 @@ def expand(arguments: Arguments) -> Expansion:
             "give that model a file of its own under --config-dir"
         )
     combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    composed = [_compose(composer, groups, fields, combination) for combination in combinations]
+    composed = []
+    for combination in combinations:
+        with _named(combination):
+            composed.append(_compose(composer, groups, fields, combination))
     configs: list[Config] = []
     for combination, config in zip(combinations, composed, strict=True):
         out = _out_of_scope(config, composed, axes)
@@ -103,7 +107,8 @@ def expand(arguments: Arguments) -> Expansion:
         if config.system.name == "hybrid" and config.model.kind == "samples":
             notes.append(f"left out: hybrid with model={config.model.name}, which holds no answers to feedback")
             continue
-        check_values(config)
+        with _named(combination):
+            check_values(config)
         check_secrets(config, ())
         check_together(config)
         name = _name(relevant, config, {point.id for point in points.values()})
@@ -137,6 +142,18 @@ def _compose(
     chosen = {key: value for key, value in combination.items() if key in AXIS_GROUPS}
     single = {key: value for key, value in combination.items() if key not in AXIS_GROUPS}
     return composer.compose({**groups, **chosen}, {**fields, **single})
+
+
+@contextlib.contextmanager
+def _named(combination: Mapping[str, Any]) -> Iterator[None]:
+    """What is refused of a value of an axis is said of the axis, where whoever set it will look."""
+    try:
+        yield
+    except ConfigError as error:
+        text = str(error)
+        if any(text.startswith(f"{key}={show(value)} ") for key, value in combination.items()):
+            raise ConfigError(f"axes.{text}") from None
+        raise
 
 
 def _out_of_scope(config: Config, others: Sequence[Config], axes: Mapping[str, Sequence[Any]]) -> set[str]:

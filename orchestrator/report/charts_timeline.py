@@ -111,14 +111,16 @@ def _spans(run: Run) -> list[Span]:
     # Hashes of keys, as the keys themselves would be most of the memory of a big run's page.
     served: set[int] = set()
     columns = ("cell", "kind", "key", "slot", "started_at", "ended_at", "lease_s", "resumed")
-    for step in run.steps(columns):
+    taken = ((part.name, step) for part in run.parts or (run,) for step in part.steps(columns))
+    for name, step in taken:
         asked, end = number(step.get("started_at")), number(step.get("ended_at"))
         if asked is None or end is None or step.get("resumed"):
             continue
         kind, key = str(step.get("kind")), step.get("key")
         if key is not None:
-            # Two systems that ask the same thing share one purchase, and equal programs one execution.
-            mark = hash(key)
+            # Two systems that ask the same thing share one purchase, and equal programs one execution. Two
+            # runs that did the same thing did it twice.
+            mark = hash((name, key))
             if mark in served:
                 continue
             served.add(mark)

@@ -24,14 +24,16 @@ class Cards:
         except pynvml.NVMLError:
             return
         self._nvml = pynvml
-        self._handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        for number in range(self._ask(pynvml.nvmlDeviceGetCount) or 0):
+            # One that is lost keeps its number and says nothing.
+            self._handles.append(self._ask(pynvml.nvmlDeviceGetHandleByIndex, number))
 
     def __len__(self) -> int:
-        return len(self._handles)
+        return sum(handle is not None for handle in self._handles)
 
     def names(self) -> list[str]:
         """The cards' names, in the order of their numbers."""
-        return [str(self._nvml.nvmlDeviceGetName(handle)) for handle in self._handles]
+        return [str(self._nvml.nvmlDeviceGetName(handle)) for handle in self._handles if handle is not None]
 
     def metrics(self) -> dict[str, float]:
         """Utilisation and memory in percent, memory in MB (10^6 bytes), power in watts, temperature in degrees.
@@ -41,6 +43,8 @@ class Cards:
         nvml = self._nvml
         found: dict[str, float | None] = {}
         for number, handle in enumerate(self._handles):
+            if handle is None:
+                continue
             memory = self._ask(nvml.nvmlDeviceGetMemoryInfo, handle)
             busy = self._ask(nvml.nvmlDeviceGetUtilizationRates, handle)
             power = self._ask(nvml.nvmlDeviceGetPowerUsage, handle)

@@ -54,9 +54,14 @@ class Display:
         """Ask a person yes or no, the live table out of the way meanwhile."""
         if self._live is not None:
             self._live.stop()
-        answer = await asyncio.to_thread(self._console.input, f"{question} [y/N] ", markup=False)
-        if self._live is not None:
-            self._live.start()
+        try:
+            answer = await asyncio.to_thread(self._console.input, f"{question} [y/N] ", markup=False)
+        except (EOFError, OSError):
+            # Ctrl-D, or a terminal that is gone: no answer is a no, and results are still to be written.
+            answer = ""
+        finally:
+            if self._live is not None:
+                self._live.start()
         return answer.strip().lower() in ("y", "yes")
 
     def say(self, text: str) -> None:

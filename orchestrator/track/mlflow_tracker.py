@@ -79,6 +79,8 @@ class TrackedSweep:
 class _Runs:
     parent: str = ""
     children: dict[str, str] = field(default_factory=dict)
+    described: set[str] = field(default_factory=set)
+    """Those whose parameters and datasets are written: a store may go away between a run and these."""
 
 
 class Tracker:
@@ -94,6 +96,7 @@ class Tracker:
         self._runs = _Runs()
         self._queue: queue.SimpleQueue[Callable[[MlflowClient], None] | None] = queue.SimpleQueue()
         self._give_up_at: float | None = None
+        self._patience_over = threading.Event()
         self._failure: str | None = None
         self._over = False
         self._away = False
@@ -177,6 +180,10 @@ class Tracker:
         self._thread.join()
         return self._failure
 
+    def give_up(self) -> None:
+        """Try nothing again from here on; what goes through is written."""
+        self._patience_over.set()
+
     # -- the thread ----------------------------------------------------------------------------------------
 
     def _put(self, work: Callable[[MlflowClient], Any]) -> None:
@@ -207,6 +214,7 @@ class Tracker:
                 except Exception as error:  # noqa: BLE001 - any failure of a remote store is tried again
                     refused = _refused(error)
                     late = self._give_up_at is not None and time.monotonic() > self._give_up_at
+                    late = late or self._patience_over.is_set()
                     self._away = not refused
                     if refused or late:
                         # What is refused is left out and the rest goes on; without runs there is no rest.
@@ -223,7 +231,7 @@ class Tracker:
                             one_line(error),
                             AT_END_S // 60,
                         )
-                    time.sleep(pause)
+                    self._patience_over.wait(pause)
                     pause = min(2 * pause, LONGEST_RETRY_S)
 
     def _start(
@@ -234,24 +242,29 @@ class Tracker:
         remember: Callable[[dict[str, Any]], None],
     ) -> None:
         if known and known.get("uri") == self._shown and not self._runs.parent:
-            self._runs = _Runs(str(known["parent"]), dict(known["children"]))
+            parent, children = str(known["parent"]), dict(known["children"])
+            self._runs = _Runs(parent, children, {parent, *children.values()})
             for run in (self._runs.parent, *self._runs.children.values()):
                 client.update_run(run, status="RUNNING")
         experiment = self._experiment_id(client)
         if not self._runs.parent:
-            parent = client.create_run(experiment, start_time=_now(), tags=dict(sweep.tags), run_name=sweep.name)
-            self._runs.parent = parent.info.run_id
+            created = client.create_run(experiment, start_time=_now(), tags=dict(sweep.tags), run_name=sweep.name)
+            self._runs.parent = created.info.run_id
+        if self._runs.parent not in self._runs.described:
             self._log_params(client, self._runs.parent, sweep.params)
             for dataset in {cell.dataset.digest: cell.dataset for cell in sweep.cells}.values():
                 self._log_dataset(client, self._runs.parent, dataset)
+            self._runs.described.add(self._runs.parent)
         for cell in sweep.cells:
-            if cell.id in self._runs.children:
-                continue
-            child_tags = {**cell.tags, "mlflow.parentRunId": self._runs.parent}
-            child = client.create_run(experiment, start_time=_now(), tags=child_tags, run_name=cell.name)
-            self._runs.children[cell.id] = child.info.run_id
-            self._log_params(client, child.info.run_id, cell.params)
-            self._log_dataset(client, child.info.run_id, cell.dataset)
+            if cell.id not in self._runs.children:
+                child_tags = {**cell.tags, "mlflow.parentRunId": self._runs.parent}
+                made = client.create_run(experiment, start_time=_now(), tags=child_tags, run_name=cell.name)
+                self._runs.children[cell.id] = made.info.run_id
+            child = self._runs.children[cell.id]
+            if child not in self._runs.described:
+                self._log_params(client, child, cell.params)
+                self._log_dataset(client, child, cell.dataset)
+                self._runs.described.add(child)
         remember({"uri": self._shown, "parent": self._runs.parent, "children": self._runs.children})
 
     def _experiment_id(self, client: MlflowClient) -> str:

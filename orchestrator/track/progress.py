@@ -106,8 +106,11 @@ class Progress:
 
     @property
     def remaining_s(self) -> float | None:
-        """Estimated seconds to go at the pace so far; None before anything is done."""
-        if not self.done or self.trials_started is None:
+        """Estimated seconds to go at the pace so far; None before anything is done.
+
+        None also beside a message: whoever stops, or waits for a node, no longer goes at that pace.
+        """
+        if not self.done or self.trials_started is None or self.message:
             return None
         pace = (time.monotonic() - self.trials_started) / self.done
         return pace * (self.planned - self.done)

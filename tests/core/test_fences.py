@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 
+from orchestrator.core import fences
 from orchestrator.core.fences import Block, clean, outside, parse, read_blocks
 
 
@@ -60,6 +61,27 @@ def test_a_long_line_that_is_no_fence_costs_little(line: str) -> None:
     assert outside(line) == line
     # With one look at every place in it, this would be ten seconds and more.
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("block", ["```py\nx = (\n", "```py\n", "~~~py\n(\n```py\n"])
+def test_fences_that_never_close_are_weighed_only_so_often(block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+
+    def counted(source: str) -> object:
+        parsed.append(len(source))
+        return parse(source)
+
+    monkeypatch.setattr(fences, "parse", counted)
+    found = texts(block * 1000 + "```python\ny = 1\n```\nprose")
+    # Every one of them is found all the same, and so is what stands behind them.
+    assert len(found) == 1 + 1000 * block.count("py")
+    assert found[-1] == ("python", "y = 1\n")
+    assert len(parsed) <= 40
+
+
+def test_blocks_behind_many_others_end_where_they_are_closed() -> None:
+    assert texts("```py\na\n```\n" * 100) == [("py", "a\n")] * 100
+    assert [block.closed for block in read_blocks("```py\n(\n```\n" * 99 + "```\nb")] == [True] * 99 + [False]
 
 
 def test_outside_leaves_the_prose() -> None:

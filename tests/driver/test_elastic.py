@@ -169,3 +169,25 @@ def test_slots_whose_starts_failed_are_started_again_when_the_nodes_change() -> 
         await pool.close()
 
     asyncio.run(check())
+
+
+def test_nodes_that_cannot_be_listed_for_a_while_are_looked_at_again() -> None:
+    async def check() -> None:
+        nodes = Nodes(node("a", 1))
+        pool = ExecutionPool("local:cpu", nodes.start, 1)
+        pool.open()
+        failures = iter([ConnectionError("the head is away"), RuntimeError("the head is busy")])
+
+        def listed() -> list[NodeView]:
+            for failure in failures:
+                raise failure
+            return nodes.nodes
+
+        nodes.set(node("a", 1), node("b", 2))
+        watching = asyncio.create_task(Elastic({"local:cpu": pool}, [CPU], listed, poll_s=0.001).watch())
+        await until(lambda: pool.standing == 3)
+        assert not watching.done()
+        watching.cancel()
+        await pool.close()
+
+    asyncio.run(check())

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from orchestrator.config.arguments import parse_arguments
 from orchestrator.core.money import BudgetExhausted
 from orchestrator.core.systems import Outcome, System, Tools
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.ending import BUDGET, DONE, FAILED, INTERRUPTED, exit_code
+from orchestrator.driver.record import make_record, run_status, write_record
+from orchestrator.driver.run import _Run
 from orchestrator.driver.scheduler import Assignment, Scheduler
 from orchestrator.driver.trial import CellRuntime
 from orchestrator.generate.service import GenerationFailed
+from orchestrator.plan.build import build_plan
 
 from .commands import QUICK, run
 from .fakes import gpu_problem
@@ -78,6 +84,25 @@ def test_a_run_in_which_nothing_worked_has_failed(endings: Sequence[Verdict | Ex
     scheduler = after(*endings)
     assert exit_code(scheduler, interrupted=False) == code
     assert exit_code(scheduler, interrupted=True) == INTERRUPTED
+
+
+def test_only_what_is_written_is_recorded_as_done_and_ctrl_c_no_longer_changes_the_end(in_folder: Path) -> None:
+    plan = build_plan(parse_arguments(["model=rehearsal", "limit=1", "tracking.enabled=false", "run.dir=r"]))
+    ending = _Run(plan, Console(file=io.StringIO()))
+    ending.scheduler = after(Verdict.PASSED)
+    ending.record = make_record(plan)
+    write_record(plan, ending.record)
+
+    class FullDisk:
+        def finish(self, cells: object, *, seed: int, notes: object) -> None:
+            ending._interrupt()
+            raise OSError(28, "No space left on device")
+
+    ending.results = FullDisk()  # type: ignore[assignment]
+    with pytest.raises(OSError, match="No space left"):
+        asyncio.run(ending._finish({}, []))
+    assert run_status(plan.run_dir) == "running"
+    assert ending._code() == DONE
 
 
 def test_equal_failures_of_different_requests_are_one_reason() -> None:

@@ -177,6 +177,18 @@ def test_a_problem_whose_reference_fails_is_refused_by_name(tmp_path: Path) -> N
     run(tmp_path, lambda slot, job: passed(), check, prepare=prepared)
 
 
+def test_a_refused_reference_names_the_limits_that_were_set(tmp_path: Path) -> None:
+    async def check(service: ExecutionService) -> None:
+        limited = ExecutionService(service.pool, journal, seed=0, limits="execute.limits.cpu_s=0.01")
+        with pytest.raises(InvalidReference, match=r"fake/0: timeout.*execute\.limits\.cpu_s=0\.01"):
+            await limited.prepare([problem()])
+
+    journal = Journal(tmp_path / "other.sqlite", "run")
+    prepared = Preparation("fake/0", Verdict.TIMEOUT, "used more than 0.02 s of CPU time", problem().limits)
+    run(tmp_path, lambda slot, job: passed(), check, prepare=prepared)
+    journal.close()
+
+
 def test_examples_that_the_reference_fails_are_left_out_and_named(tmp_path: Path) -> None:
     examples = (Example("f(1)", "2"), Example("f(2)", "99"))
     wanted = replace(problem(), feedback=ExampleTests("", examples))

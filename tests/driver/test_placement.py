@@ -10,7 +10,7 @@ from orchestrator.cluster.capacity import NodeView
 from orchestrator.cluster.cards import LocalCard
 from orchestrator.cluster.session import ClusterError
 from orchestrator.config.arguments import parse_arguments
-from orchestrator.driver.placement import card_notes, place
+from orchestrator.driver.placement import card_notes, chosen_slots, place
 from orchestrator.driver.setup import pool_name
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.model import Plan
@@ -99,3 +99,21 @@ def test_another_card_than_the_class_names_is_said() -> None:
     (note,) = card_notes(cells, [LocalCard("NVIDIA L4", 24 << 30, "570.1")])
     assert "hardware=rtx4060, but this machine has NVIDIA L4" in note
     assert card_notes(cells, [LocalCard("NVIDIA GeForce RTX 4060", 8 << 30, "570.1")]) == []
+
+
+def test_a_machine_alone_starts_no_more_slots_than_it_has_room_for() -> None:
+    plan = plan_of(["execute.slots=1000"])
+    slots, (note,) = chosen_slots(plan, {"local:cpu": 2})
+    assert slots == {"local:cpu": 2}
+    assert note == "execute.slots=1000, but there is room for 2 of class local on this machine, so 2 are started"
+    assert chosen_slots(plan_of(["execute.slots=1"]), {"local:cpu": 2}) == ({"local:cpu": 1}, [])
+    assert chosen_slots(plan_of([]), {"local:cpu": 2}) == ({"local:cpu": 2}, [])
+
+
+def test_a_cluster_may_grow_to_the_slots_that_were_asked_for() -> None:
+    joined = ["cluster=address", "cluster.address=10.0.0.1:6379", "execute.slots=8"]
+    slots, (note,) = chosen_slots(plan_of(joined), {"local:cpu": 2})
+    assert slots == {"local:cpu": 8}
+    assert "the others wait for nodes that join" in note
+    elastic = [*joined, "cluster=elastic"][1:]
+    assert chosen_slots(plan_of(elastic), {"local:cpu": 1}) == ({"local:cpu": 8}, [])

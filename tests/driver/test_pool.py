@@ -397,3 +397,26 @@ def test_a_fault_of_ours_in_starting_a_slot_is_told_to_everybody_who_waits() -> 
         await pool.close()
 
     asyncio.run(check())
+
+
+def test_a_fault_of_ours_in_a_step_is_told_to_whoever_waits_for_it() -> None:
+    def behave(slot: FakeSlot, job: Job) -> Execution:
+        if job.program == "odd":
+            raise MemoryError("the object store is full")
+        return passed()
+
+    async def check() -> None:
+        slots = FakeSlots(behave)
+        pool = ExecutionPool("cpu", slots.start, 1)
+        pool.open()
+        async with asyncio.timeout(20):
+            for alone in (False, True):
+                with pytest.raises(MemoryError, match="object store"):
+                    await run(pool, job("odd", alone=alone))
+            # Its slot and its node are free for the others.
+            assert (await run(pool, job("good"))).verdict is Verdict.PASSED
+            assert (await run(pool, job("good", alone=True))).verdict is Verdict.PASSED
+        await pool.close()
+        assert all(slot.closed for slot in slots.made)
+
+    asyncio.run(check())

@@ -9,14 +9,15 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from orchestrator.cluster import probe
+from orchestrator.cluster import probe, session
 from orchestrator.cluster.capacity import NodeView
-from orchestrator.cluster.cards import LocalCard
+from orchestrator.cluster.cards import LocalCard, why_no_card
 from orchestrator.cluster.preflight import NodeReport, compare
+from orchestrator.cluster.session import ClusterError
 from orchestrator.config.arguments import parse_arguments
 from orchestrator.driver import preflight
 from orchestrator.driver.notes import announce
-from orchestrator.driver.preflight import cluster_settings, wanted_of
+from orchestrator.driver.preflight import cluster_settings, refuse_early, wanted_of
 from orchestrator.execute.gpu import tools
 from orchestrator.plan.build import build_plan
 from orchestrator.plan.model import Plan
@@ -59,6 +60,44 @@ def test_no_label_is_given_without_a_card_or_where_a_cluster_gives_its_own(monke
     joined = cluster_settings(plan_of(*words, "cluster=address", "cluster.address=10.0.0.1:6379"))[0]
     assert joined.labels == {}
     assert cluster_settings(plan_of("model=rehearsal", "hardware=local"))[0].labels == {}
+
+
+ON_GPU = ("suite=gpu", "model=rehearsal", "hardware=rtx4060")
+
+
+def test_a_plan_for_a_gpu_is_refused_with_what_was_found_where_no_card_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "why_no_card", lambda: "its NVIDIA driver does not answer: Driver Not Loaded")
+    with pytest.raises(ClusterError) as refused:
+        refuse_early(plan_of(*ON_GPU))
+    assert str(refused.value) == (
+        "hardware=rtx4060 asks for a GPU on a node labelled gpu-class=rtx4060, but this machine has no NVIDIA card"
+        " (its NVIDIA driver does not answer: Driver Not Loaded); run on a machine with an NVIDIA GPU and its"
+        " driver, or say execute.without_gpu=cpu"
+    )
+    with pytest.raises(ClusterError, match=r"no NVIDIA card.*suite\.dialect=cuda needs a card"):
+        refuse_early(plan_of(*ON_GPU, "suite.dialect=cuda", "execute.without_gpu=cpu"))
+    refuse_early(plan_of(*ON_GPU, "execute.without_gpu=cpu"))
+    refuse_early(plan_of("model=rehearsal"))
+    monkeypatch.setattr(preflight, "why_no_card", lambda: "")
+    refuse_early(plan_of(*ON_GPU))
+
+
+def test_a_hidden_card_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "CUDA_VISIBLE_DEVICES" in why_no_card()
+
+
+def test_a_cluster_without_a_token_or_without_a_listener_is_refused_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "why_no_card", lambda: "none")
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    joined = (*ON_GPU, "cluster=address", "cluster.address=127.0.0.1:1")
+    with pytest.raises(ClusterError, match="RAY_AUTH_MODE=token"):
+        refuse_early(plan_of(*joined))
+    with pytest.raises(ClusterError, match="has no Ray cluster"):
+        refuse_early(plan_of(*joined, "cluster.insecure=true"))
+    # Its cards are its own.
+    monkeypatch.setattr(session.socket, "create_connection", lambda *place, timeout: io.BytesIO())
+    refuse_early(plan_of(*joined, "cluster.insecure=true"))
 
 
 def node(name: str, *, gpus: int = 0, draining: bool = False) -> NodeView:

@@ -276,6 +276,7 @@ def free_port() -> int:
             "cluster.address=127.0.0.1:{port} has no Ray cluster",
         ),
         (["cluster=address", "cluster.address=127.0.0.1:{port}"], "RAY_AUTH_MODE=token"),
+        (["suite=gpu", "hardware=rtx4060"], "this machine has no NVIDIA card"),
     ],
 )
 def test_what_is_not_there_is_one_sentence_and_nothing_is_spent(
@@ -283,7 +284,16 @@ def test_what_is_not_there_is_one_sentence_and_nothing_is_spent(
 ) -> None:
     port = free_port()
     given = [word.format(port=port) for word in words]
-    ended = run(tmp_path, "+sweep=humaneval", "limit=1", "run.dir=r", "tracking.enabled=true", *given)
+    ended = run(
+        tmp_path,
+        "+sweep=humaneval",
+        "limit=1",
+        "run.dir=r",
+        "tracking.enabled=true",
+        *given,
+        CUDA_VISIBLE_DEVICES="",
+    )
     assert ended.code == 1, ended.out + ended.err
     assert said.format(port=port) in ended.err
     assert "Traceback" not in ended.err
+    assert not (tmp_path / "r").exists()

@@ -13,7 +13,7 @@ from orchestrator.core.execution import Feedback
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.placement import place
 from orchestrator.driver.replies import Prompt
-from orchestrator.driver.setup import build_cells, pool_name
+from orchestrator.driver.setup import build_cells, chosen_limits, pool_name
 from orchestrator.plan.build import build_plan
 
 NO_CARD = [NodeView("a", "a", "10.0.0.1", {}, 2, 0)]
@@ -70,3 +70,12 @@ def test_without_a_card_the_prompt_says_so(words: Sequence[str]) -> None:
 def test_only_the_processor_is_filled_into_a_system_prompt() -> None:
     system, _, _ = texts(["prompt.system='{a} {processor} {{processor}}'"], NO_CARD)
     assert system == "{a} CPU {{processor}}"
+
+
+def test_limits_that_were_set_are_named_as_they_were_given() -> None:
+    words = ["+sweep=humaneval", "model=rehearsal", "limit=1", "axes.execute.limits.cpu_s=[0.5,2]"]
+    plan = build_plan(parse_arguments([*words, "execute.limits.memory_bytes=1000000"]))
+    assert chosen_limits(plan, "local:cpu") == (
+        "execute.limits.cpu_s=0.5, execute.limits.memory_bytes=1000000, execute.limits.cpu_s=2"
+    )
+    assert chosen_limits(plan, "another:cpu") == ""

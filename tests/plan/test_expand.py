@@ -131,7 +131,9 @@ def test_a_gpu_axis_beside_another_suite_goes_to_the_gpu_suite() -> None:
     [
         (("samples=0",), "samples=0"),
         (("axes.samples=[1,0]",), "samples=0"),
-        (("axes.turns=[1,x]",), "turns=x must be a whole number"),
+        (("axes.turns=[1,x]",), "axes.turns=x must be a whole number"),
+        (("axes.turns=[1,0]",), "axes.turns=0 must be a whole number, 1 or more"),
+        (("axes.level=[7]",), "axes.suite.level=7 must be one of"),
         (("suite.dtype=fp32",), "suite=gpu only"),
         (("axes.dtype=[fp32,fp16]",), "suite=gpu only"),
         (("axes.suite=[gpu]", "axes.dtype=[fp32,fp23]"), "did you mean fp32?"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.report.charts_timeline import Span, lanes, timeline_charts
-from orchestrator.report.load import Run, load_run
+from orchestrator.report.load import Run, combine, load_run
 
 
 def span(start: float, end: float, slot: str = "s") -> Span:
@@ -49,6 +49,14 @@ def test_a_shared_purchase_is_one_request_and_waiting_is_not_generating(tmp_path
         }  # fmt: skip
 
     steps = [step("a", "g-1"), step("b", "g-1"), step("a", "g-2")]
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        pq.write_table(pa.Table.from_pylist(steps), folder / "steps.parquet")
+    # Two runs that asked the same thing bought it twice.
+    both = combine([Run(folder.name, folder, {}, []) for folder in folders])
+    _, asks = timeline_charts(both, synthetic=False)[0].figure["data"]
+    assert max(asks["y"]) == 4
     pq.write_table(pa.Table.from_pylist(steps), tmp_path / "steps.parquet")
     flight, slots = timeline_charts(Run("r", tmp_path, {}, []), synthetic=False)
     waits, asks = flight.figure["data"]

@@ -6,6 +6,7 @@ import asyncio
 import io
 import time
 
+import pytest
 from rich.console import Console
 
 from orchestrator.core.verdicts import Verdict
@@ -40,6 +41,17 @@ def test_the_wide_table_shows_everything_and_the_narrow_one_fits() -> None:
         assert "synthetic" in text
         assert ("1,001 / 51" in text) is tokens
         assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_a_run_that_stops_or_writes_its_results_has_no_time_to_go() -> None:
+    out = io.StringIO()
+    shown = progress()
+    display = Display(shown, Console(file=out, width=200), live=False)
+    assert "to go" in display.line()
+    for shown.message in ("stopping: waiting for what is in flight", "writing results"):
+        assert display.line().endswith(f"promised) {shown.message}")
+        Console(file=out, width=200).print(display.render())
+    assert "to go" not in out.getvalue()
 
 
 def test_without_a_terminal_it_prints_lines() -> None:
@@ -78,3 +90,11 @@ def test_a_tracking_server_that_is_away_is_named() -> None:
 
 def test_durations() -> None:
     assert [duration(s) for s in (0, 75, 3600 + 61)] == ["0:00", "1:15", "1:01:01"]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("y\n", True), ("no\n", False), ("\n", False), ("", False)])
+def test_no_answer_is_a_no(typed: str, meant: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without a line there is the end of the file, as Ctrl-D gives it.
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    display = Display(progress(), Console(file=io.StringIO(), width=100), live=False)
+    assert asyncio.run(display.ask("Cancel them there?")) is meant

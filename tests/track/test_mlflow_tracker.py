@@ -134,3 +134,47 @@ def test_a_store_that_stays_away_is_given_up_with_one_sentence(tmp_path: Path) -
     failure = tracker.close(wait_s=0.1)
     assert failure is not None
     assert "could not be written: connection refused" in failure
+
+
+def test_whoever_waits_for_a_store_that_is_away_may_leave_it(tmp_path: Path) -> None:
+    tracker = Tracker(default_uri(tmp_path), "sweep", artifact_root=None)
+    tried = threading.Event()
+
+    def away(client: Any, parent: str, children: Any) -> None:
+        tried.set()
+        raise ConnectionError("connection refused")
+
+    tracker.call(away)
+    assert tried.wait(60)
+    tracker.give_up()
+    failure = tracker.close(wait_s=3600)
+    assert failure is not None
+    assert "connection refused" in failure
+
+
+def test_a_store_that_goes_away_while_runs_are_made_gets_their_parameters_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    real = MlflowClient.log_inputs
+    failures = {"run-1", "hybrid-sonnet"}
+
+    def log_inputs(self: MlflowClient, run: str, **given: Any) -> None:
+        name = self.get_run(run).info.run_name
+        if name in failures:
+            failures.discard(name)
+            raise ConnectionError("connection reset")
+        real(self, run, **given)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", log_inputs)
+    tracker = Tracker(default_uri(tmp_path), "sweep", artifact_root=tmp_path / "mlartifacts")
+    tracker.start(SWEEP, known=None, remember=lambda runs: None)
+    tracker.finish(status="FINISHED")
+    assert tracker.close() is None
+    assert not failures
+    client = MlflowClient(default_uri(tmp_path))
+    runs = {run.info.run_name: run for run in client.search_runs(["1"])}
+    assert set(runs) == {"run-1", "hybrid-sonnet"}
+    assert len(runs["run-1"].data.params) == 150
+    assert all(len(run.inputs.dataset_inputs) == 1 for run in runs.values())
