@@ -121,7 +121,7 @@ def closing_words(console: Console, plan: Plan, scheduler: Scheduler | None, tra
         BaseException: what ended the run, where it was a fault of ours.
     """
     for line in conclusions(plan.run_dir):
-        console.print(line, style="bold", highlight=False, markup=False, soft_wrap=True)
+        console.print(line, style="bold", highlight=False, markup=False)
     if scheduler is not None and (failure := scheduler.failure) is not None:
         if not isinstance(failure, EXPECTED):
             raise failure
