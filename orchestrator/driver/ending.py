@@ -121,7 +121,8 @@ def closing_words(console: Console, plan: Plan, scheduler: Scheduler | None, tra
         BaseException: what ended the run, where it was a fault of ours.
     """
     for line in conclusions(plan.run_dir):
-        console.print(line, style="bold", highlight=False, markup=False)
+        # Between words in a terminal; in a file a sentence is a line, which can be searched for.
+        console.print(line, style="bold", highlight=False, markup=False, soft_wrap=not console.is_terminal)
     if scheduler is not None and (failure := scheduler.failure) is not None:
         if not isinstance(failure, EXPECTED):
             raise failure
