@@ -225,10 +225,12 @@ class BatchDesk:
                 if batch_id is not None:
                     break
             if self._cancelling:
-                # It was not made, and it is not made any more.
-                await self._journal.close_batch(provisional)
+                # It is not made any more. Where its answer may only be lost, its money stays counted, and whoever
+                # resumes looks for it again.
+                if not _may_exist(failure):
+                    await self._journal.close_batch(provisional)
                 for ticket in tickets:
-                    ticket.sent = False
+                    ticket.sent = _may_exist(failure)
                     _refuse(ticket)
                 return
             if not passing or tried == self._settings.call_retries:

@@ -474,6 +474,21 @@ def test_a_batch_that_could_not_be_made_is_not_tried_again_after_the_end() -> No
     assert (d.books.released, len(d.books.open), len(d.books.batches)) == (3, 0, 0)
 
 
+def test_a_batch_that_may_have_been_made_stays_counted_after_the_end() -> None:
+    async def main(d: Desk) -> None:
+        late = Failure(FailureKind.TIMEOUT, "no answer")
+        d.sender.script_batch = lambda call, number: late if call == "create" else None
+        asking = asyncio.create_task(d.ask_all(3))
+        await asyncio.sleep(3)
+        await d.service.cancel_batches()
+        await d.service.drain()
+        assert all(isinstance(result, GenerationStopped) for result in await asking)
+
+    d = desk(main)
+    assert not d.sender.batches
+    assert (d.books.released, len(d.books.batches)) == (0, 1)
+
+
 def test_the_budget_holds_for_batches() -> None:
     async def main(d: Desk) -> None:
         results = await d.ask_all(40)
