@@ -42,7 +42,7 @@ _WRONG = "def solve(x):\n    return x\n"
 _TESTS = """
 def check(candidate):
     assert candidate(2) == 4
-    assert candidate("ab") == "abab"
+    assert candidate("ab-") == "ab-ab-"
     assert candidate([1]) == [1, 1]
     assert candidate(2.5) == 5.0
     assert candidate(0) == 0
