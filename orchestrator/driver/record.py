@@ -20,7 +20,7 @@ from orchestrator.plan.folders import PLAN_FILE
 from orchestrator.plan.model import Cell, Plan
 from orchestrator.plan.store import plan_as_plain, write_plan
 
-__all__ = ["make_record", "run_status", "write_record"]
+__all__ = ["make_record", "run_status", "trial_columns", "write_record"]
 
 PACKAGES: Final = (
     "orchestrator",
@@ -79,6 +79,24 @@ def write_record(plan: Plan, record: Mapping[str, Any]) -> None:
     partial = plan.run_dir / f"{PLAN_FILE}.partial"
     partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, plan.run_dir / PLAN_FILE)
+
+
+def trial_columns(record: Mapping[str, Any], plan: Plan) -> dict[str, dict[str, Any]]:
+    """The columns that are the same for every trial of a cell, by the cell's id."""
+    digests = {cell.id: cell.suite_digest for cell in plan.cells}
+    return {
+        cell["id"]: {
+            "run_id": record["run_id"],
+            "system": cell["system"],
+            "model": cell["model"],
+            "suite": cell["suite"],
+            "suite_digest": digests[cell["id"]],
+            "hardware": cell["hardware"],
+            "axes": json.dumps(cell["axes"]),
+            "shared": cell["shares_purchases"],
+        }
+        for cell in record["cells"]
+    }
 
 
 def _earlier(folder: Path) -> dict[str, Any]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import IO, Any, Final, cast
 
 from rich.console import Console
 
 from orchestrator.cluster.capacity import list_nodes
 from orchestrator.cluster.session import start_ray, stop_ray
+from orchestrator.core.streams import Output
 from orchestrator.core.summary import Summary
 from orchestrator.core.systems import SYSTEMS
 from orchestrator.driver.books import Books
@@ -42,11 +40,12 @@ from orchestrator.driver.notes import announce, closing_notes
 from orchestrator.driver.placement import Placement, chosen_slots, place
 from orchestrator.driver.pool import ExecutionPool
 from orchestrator.driver.preflight import check_cluster, cluster_settings, preflight_only, refuse_early
-from orchestrator.driver.record import make_record, write_record
+from orchestrator.driver.record import make_record, trial_columns, write_record
 from orchestrator.driver.regrade import Regrade
 from orchestrator.driver.results import Results
 from orchestrator.driver.scheduler import Scheduler
 from orchestrator.driver.setup import Work, assignments, build_cells, build_pools, chosen_limits, problems_by_pool
+from orchestrator.driver.signals import Signals
 from orchestrator.driver.threads import to_its_end
 from orchestrator.driver.tracking import Tracking
 from orchestrator.journal.cache import ReplyCache
@@ -71,11 +70,12 @@ FILES: Final = ("config.yaml", "plan.json", "results.parquet", "steps.parquet", 
 
 def run_plan(plan: Plan) -> int:
     """Do what the plan says; returns the exit code."""
-    console = Console()
+    output = Output()
+    console = Console(file=cast(IO[str], output))
     if plan.config.preflight == "only":
         return preflight_only(plan, console)
     try:
-        return asyncio.run(_Run(plan, console).main())
+        return asyncio.run(_Run(plan, console, output).main())
     except EXPECTED as error:
         console = Console(stderr=True)
         say_failure(console, error)
@@ -88,7 +88,7 @@ def run_plan(plan: Plan) -> int:
 class _Run:
     """State of one run."""
 
-    def __init__(self, plan: Plan, console: Console) -> None:
+    def __init__(self, plan: Plan, console: Console, output: Output) -> None:
         self.plan = plan
         self.console = console
         self.progress = Progress(cells=[], money=lambda: (0.0, 0.0))
@@ -99,6 +99,7 @@ class _Run:
         self.record: dict[str, Any] = {}
         self.scheduler: Scheduler | None = None
         self.main_task: asyncio.Task[Any] | None = None
+        self.signals = Signals(self._interrupt, self._alone, output)
         self.interrupts = 0
         self.ended: int | None = None
         """The exit code, once the results are being written."""
@@ -114,7 +115,7 @@ class _Run:
         await asyncio.to_thread(check_local_servers, plan)
         await self._check_tracking()
         async with contextlib.AsyncExitStack() as stack:
-            stack.enter_context(self._signals())
+            stack.enter_context(self.signals)
             plan.run_dir.mkdir(parents=True, exist_ok=True)
             self.record = make_record(plan)
             # The journal first: its lock keeps a second driver from touching the folder.
@@ -221,6 +222,7 @@ class _Run:
         # A Ray that is left while it starts holds the command up for longer, and leaves processes behind.
         if (shipment := await to_its_end(partial(start_ray, settings), on_cancel=stopping)) is not None:
             self.console.print(f"given to the nodes: {shipment}", highlight=False)
+        self.signals.hold()
         nodes = await asyncio.to_thread(list_nodes)
         placement = place(self.plan, nodes, autoscales=cluster.autoscales)
         self.plan = placement.plan
@@ -274,7 +276,7 @@ class _Run:
         self.results = Results(
             plan.run_dir, plan.config.run.results_uri, planned={cell.id: cell.trials for cell in plan.cells}
         )
-        columns = {cell["id"]: self._columns(cell) for cell in self.record["cells"]}
+        columns = trial_columns(self.record, plan)
 
         def finished(row: dict[str, Any], steps: list[dict[str, Any]]) -> None:
             row = {**columns[row["cell"]], **row}
@@ -344,22 +346,6 @@ class _Run:
     def _code(self) -> int:
         return exit_code(self.scheduler, interrupted=self.interrupts > 0) if self.ended is None else self.ended
 
-    # -- small parts ---------------------------------------------------------------------------------------
-
-    def _columns(self, cell: dict[str, Any]) -> dict[str, Any]:
-        """The columns that are the same for every trial of a cell."""
-        suite = next(c for c in self.plan.cells if c.id == cell["id"]).suite_digest
-        return {
-            "run_id": self.record["run_id"],
-            "system": cell["system"],
-            "model": cell["model"],
-            "suite": cell["suite"],
-            "suite_digest": suite,
-            "hardware": cell["hardware"],
-            "axes": json.dumps(cell["axes"]),
-            "shared": cell["shares_purchases"],
-        }
-
     def _cache(self, stack: contextlib.AsyncExitStack) -> ReplyCache | None:
         config = self.plan.config
         if config.cache not in ("read", "write", "readwrite"):
@@ -368,16 +354,10 @@ class _Run:
         stack.callback(cache.close)
         return cache
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._interrupt)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+    def _alone(self) -> None:
+        """Stop as at the first Ctrl-C, since nobody sees what is spent; a terminal that closes may say so twice."""
+        if self.interrupts == 0 and self.ended is None:
+            self._interrupt()
 
     def _interrupt(self) -> None:
         self.interrupts += 1

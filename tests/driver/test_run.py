@@ -151,25 +151,42 @@ def test_killed_at_a_random_moment_and_resumed_it_ends_the_same(
     assert None not in {row[3] for row in rows(folder / "first", "started_at")}
 
 
-def test_ctrl_c_finishes_what_is_in_flight_and_says_how_to_go_on(
-    rehearsed: tuple[Path, str], tmp_path: Path
+# SIGTERM is what container runtimes, schedulers and init systems send; SIGHUP comes when a terminal is closed.
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_whoever_asks_it_to_stop_it_finishes_what_is_in_flight_and_says_how_to_go_on(
+    rehearsed: tuple[Path, str], tmp_path: Path, number: signal.Signals
 ) -> None:
     folder, _ = rehearsed
     # Two at a time, so that there is something left to stop.
     words = ["+sweep=humaneval", "limit=12", "run.dir=third", "generate.in_flight=2"]
     process = start(tmp_path, *words, *QUICK[:1], *SLOW)
     wait_for_replies(process, tmp_path / "third", 3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stopped = end(process)
     assert stopped.code == 130, stopped.out + stopped.err
     assert "to go on: python -m orchestrator resume=third" in stopped.out
     assert "pass@1" in stopped.out
-    assert "Traceback" not in stopped.err
+    assert stopped.err == ""
     partial = len(rows(tmp_path / "third"))
     assert partial < 36
     resumed = run(tmp_path, "resume=third", "display=plain")
     assert resumed.code == 0, resumed.out + resumed.err
     assert outcome(tmp_path / "third") == outcome(folder / "first")
+
+
+def test_a_reader_that_leaves_stops_it_and_the_rest_is_said_on_standard_error(tmp_path: Path) -> None:
+    words = ["+sweep=humaneval", "limit=12", "run.dir=headed", "generate.in_flight=2"]
+    process = start(tmp_path, *words, *QUICK[:1], *SLOW)
+    wait_for_replies(process, tmp_path / "headed", 3)
+    assert process.stdout is not None
+    process.stdout.close()
+    stopped = end(process)
+    assert stopped.code == 130, stopped.err
+    assert "to go on: python -m orchestrator resume=headed" in stopped.err
+    assert "pass@1" in stopped.err
+    assert "Traceback" not in stopped.err
+    assert "Exception ignored" not in stopped.err
+    assert 0 < len(rows(tmp_path / "headed")) < 36
 
 
 def test_a_second_ctrl_c_leaves_what_is_in_flight(tmp_path: Path) -> None:
