@@ -11,31 +11,18 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.core.execution import Execution, Job, Preparation
 from orchestrator.core.problems import Problem
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.slots import Places, PoolBroken, Slot, SlotDied, Stopped
+from orchestrator.driver.waiting import Waiting, Work
 
 __all__ = ["ExecutionPool", "PoolBroken", "Stopped"]
 
 MOST_FAILED_STARTS: Final = 3
 """Slots in a row that did not come up before the pool gives up on the machine."""
-
-
-Work = Callable[[Slot], Awaitable[object]]
-
-
-@dataclass(order=True, slots=True)
-class _Waiting:
-    order: tuple[int, int]
-    work: Work = field(compare=False)
-    done: asyncio.Future[object] = field(compare=False)
-    tries: int = field(default=0, compare=False)
-    tried: set[str] = field(default_factory=set, compare=False)
-    """Places where its slot died."""
 
 
 class ExecutionPool:
@@ -61,8 +48,8 @@ class ExecutionPool:
         self._start = start
         self._attempts = attempts
         self._counter = itertools.count()
-        self._heap: list[_Waiting] = []
-        self._alone: list[_Waiting] = []
+        self._heap: list[Waiting] = []
+        self._alone: list[Waiting] = []
         self._slots: list[Slot] = []
         self._idle: list[Slot] = []
         self._parked: list[Slot] = []
@@ -110,12 +97,7 @@ class ExecutionPool:
     def stop(self) -> None:
         """Start nothing more: what waits is refused with :class:`Stopped`, what runs is finished."""
         self._stopping = True
-        for waiting in (*self._heap, *self._alone):
-            if not waiting.done.done():
-                waiting.done.set_exception(Stopped())
-        self._heap.clear()
-        self._alone.clear()
-        self._room.set()
+        self._refuse(Stopped)
 
     async def close(self) -> None:
         """Give all slots back."""
@@ -204,10 +186,10 @@ class ExecutionPool:
         if self._failure is not None:
             raise PoolBroken(self._failure)
         done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._enqueue(_Waiting((priority, next(self._counter)), work, done), alone=alone)
+        self._enqueue(Waiting((priority, next(self._counter)), work, done), alone=alone)
         return await done
 
-    def _enqueue(self, waiting: _Waiting, *, alone: bool) -> None:
+    def _enqueue(self, waiting: Waiting, *, alone: bool) -> None:
         if alone:
             self._alone.append(waiting)
         else:
@@ -239,7 +221,7 @@ class ExecutionPool:
     def _free_slots(self) -> list[Slot]:
         return [slot for slot in self._idle if slot.node not in self._reserved_nodes]
 
-    def _slot_for(self, waiting: _Waiting) -> Slot | None:
+    def _slot_for(self, waiting: Waiting) -> Slot | None:
         """A free slot; None where one that is busy now should be waited for.
 
         A step whose slot died goes to another card or machine, while there is one.
@@ -263,11 +245,11 @@ class ExecutionPool:
                 self._reserved_nodes.add(free.node)
                 self._launch(free, waiting, alone=True)
 
-    def _launch(self, slot: Slot, waiting: _Waiting, *, alone: bool) -> None:
+    def _launch(self, slot: Slot, waiting: Waiting, *, alone: bool) -> None:
         self._idle.remove(slot)
         self._spawn(self._work(slot, waiting, alone=alone))
 
-    async def _work(self, slot: Slot, waiting: _Waiting, *, alone: bool) -> None:
+    async def _work(self, slot: Slot, waiting: Waiting, *, alone: bool) -> None:
         try:
             result = await waiting.work(slot)
         except SlotDied as error:
@@ -280,8 +262,7 @@ class ExecutionPool:
             if alone:
                 self._reserved_nodes.discard(slot.node)
             self._retire(slot)
-            if not waiting.done.done():
-                waiting.done.set_exception(error)
+            waiting.refuse(error)
         else:
             if alone:
                 self._reserved_nodes.discard(slot.node)
@@ -292,11 +273,10 @@ class ExecutionPool:
                 self._retire(slot)
             else:
                 self._idle.append(slot)
-            if not waiting.done.done():
-                waiting.done.set_result(result)
+            waiting.give(result)
         self._dispatch()
 
-    def _lose(self, slot: Slot, waiting: _Waiting, error: SlotDied, *, alone: bool) -> None:
+    def _lose(self, slot: Slot, waiting: Waiting, error: SlotDied, *, alone: bool) -> None:
         self.lost_slots += 1
         if alone:
             self._reserved_nodes.discard(slot.node)
@@ -312,11 +292,11 @@ class ExecutionPool:
         if waiting.done.done():
             return
         if waiting.tries >= self._attempts:
-            waiting.done.set_result(f"its execution slot died {waiting.tries} times: {error}")
+            waiting.give(f"its execution slot died {waiting.tries} times: {error}")
         elif self._failure is not None:
-            waiting.done.set_exception(PoolBroken(self._failure))
+            waiting.refuse(PoolBroken(self._failure))
         elif self._stopping:
-            waiting.done.set_exception(Stopped())
+            waiting.refuse(Stopped())
         else:
             self._enqueue(waiting, alone=alone)
 
@@ -386,9 +366,12 @@ class ExecutionPool:
     def _fail(self, reason: str) -> None:
         self._failure = reason
         self._ready.set()
+        self._refuse(lambda: PoolBroken(reason))
+
+    def _refuse(self, error: Callable[[], Exception]) -> None:
+        """Tell everybody who waits."""
         for waiting in (*self._heap, *self._alone):
-            if not waiting.done.done():
-                waiting.done.set_exception(PoolBroken(self._failure))
+            waiting.refuse(error())
         self._heap.clear()
         self._alone.clear()
         self._room.set()

@@ -6,8 +6,9 @@ import time
 
 from orchestrator.core.generation import Reply
 from orchestrator.generate.attempts import AttemptResult, FailureKind
-from orchestrator.generate.batches import BatchDesk, BatchSettings, BatchUnreachable, Ticket
+from orchestrator.generate.batches import BatchDesk, BatchSettings, Ticket
 from orchestrator.generate.limiter import GenerationStopped
+from orchestrator.generate.patience import BatchUnreachable
 from orchestrator.generate.purchases import GenerationFailed, Lane, Purchases, RequestRefused, Step, too_long
 from orchestrator.generate.rehearsal.draws import RequestId
 

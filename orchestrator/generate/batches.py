@@ -6,20 +6,19 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import Final
 
 from orchestrator.core.digests import canonical_json, digest
 from orchestrator.core.generation import GenerationRequest
 from orchestrator.generate.attempts import Failure, FailureKind
-from orchestrator.generate.batch_records import BatchEntry, BatchOutcome, CallResult
+from orchestrator.generate.batch_records import BatchEntry, BatchOutcome
 from orchestrator.generate.limiter import GenerationStopped
+from orchestrator.generate.patience import Patience, counts, passes
 from orchestrator.generate.ports import ReplyJournal, Sender
 
-__all__ = ["BatchDesk", "BatchSettings", "BatchUnreachable", "Ticket", "custom_id"]
-
-T = TypeVar("T")
+__all__ = ["BatchDesk", "BatchSettings", "Ticket", "custom_id"]
 
 _PENDING: Final = "pending:"
 """Prefix of the id under which a batch is journaled before the provider has given it one."""
@@ -27,17 +26,6 @@ _RECENT: Final = 1000
 """Batches that are looked through for a lost one: the most that the API lists at once."""
 _CLOCKS_S: Final = 300.0
 """How far the provider's clock may be from ours when a batch is looked for by the time of its creation."""
-_PASSING: Final = frozenset(
-    {
-        FailureKind.RATE_LIMITED,
-        FailureKind.OVERLOADED,
-        FailureKind.SERVER_ERROR,
-        FailureKind.TIMEOUT,
-        FailureKind.CONNECTION,
-        FailureKind.DROPPED,
-        FailureKind.ACTOR_DIED,
-    }
-)
 
 
 def custom_id(key: str) -> str:
@@ -57,7 +45,7 @@ class BatchSettings:
     most_bytes: int = 100_000_000
     """In one batch. The API allows 256 MB."""
     call_retries: int = 20
-    """Of creating, polling and fetching, each, while the provider cannot be reached."""
+    """Of creating, polling and fetching, each, while the provider cannot be reached; rate limits do not count."""
 
 
 @dataclass(slots=True, eq=False)
@@ -90,7 +78,7 @@ class BatchDesk:
         self._sender = sender
         self._journal = journal
         self._settings = settings
-        self._rng = rng
+        self._patience = Patience(settings.call_retries, settings.poll_s, rng)
         self._collected: list[Ticket] = []
         self._bytes = 0
         self._flush: asyncio.TimerHandle | None = None
@@ -208,16 +196,17 @@ class BatchDesk:
         for ticket in tickets:
             ticket.sent = True
         batch_id: str | None = None
-        for tried in range(self._settings.call_retries + 1):
+        tried = failures = 0
+        while True:
             result = await self._sender.create_batch(entries)
             if result.value is not None:
                 batch_id = result.value.batch_id
                 break
             failure = result.failure
             assert failure is not None
-            passing = failure.kind in _PASSING
-            if passing:
-                await asyncio.sleep(self._pause(tried))
+            last = self._patience.ends(failure, failures)
+            if passes(failure):
+                await self._patience.pause(failure, tried)
             if _may_exist(failure):
                 # Only its answer may be lost: the batch is looked for before it is made, and paid, again. After the
                 # pause, since a server that answered too late may still have been making it.
@@ -233,7 +222,7 @@ class BatchDesk:
                     ticket.sent = _may_exist(failure)
                     _refuse(ticket)
                 return
-            if not passing or tried == self._settings.call_retries:
+            if last:
                 await self._journal.close_batch(provisional)
                 if failure.kind is FailureKind.CONTEXT_EXCEEDED:
                     # The batch is too large, which says nothing of the conversations in it: none of them may be
@@ -242,6 +231,8 @@ class BatchDesk:
                 for ticket in tickets:
                     self._resolve(ticket, BatchOutcome(ticket.custom_id, None, failure))
                 return
+            tried += 1
+            failures += counts(failure)
         assert batch_id is not None
         await self._journal.put_batch(batch_id, payload)
         await self._journal.close_batch(provisional)
@@ -276,32 +267,15 @@ class BatchDesk:
     async def _outcomes(self, batch_id: str) -> dict[str, BatchOutcome]:
         """By custom id, once the batch has ended."""
         while True:
-            status = await self._surely(lambda: self._sender.batch_status(batch_id))
+            status = await self._patience.surely(lambda: self._sender.batch_status(batch_id))
             if status.archived:
                 # Nobody will ever have its results, so they are not waited for, neither now nor on every resume.
                 return {}
             if status.ended:
                 break
             await asyncio.sleep(self._settings.poll_s)
-        outcomes = await self._surely(lambda: self._sender.batch_outcomes(batch_id))
+        outcomes = await self._patience.surely(lambda: self._sender.batch_outcomes(batch_id))
         return {outcome.custom_id: outcome for outcome in outcomes}
-
-    async def _surely(self, call: Callable[[], Awaitable[CallResult[T]]]) -> T:
-        """The call's value, tried again while the provider cannot be reached.
-
-        Raises:
-            BatchUnreachable: it cannot, for too long, or it refuses.
-        """
-        tried = 0
-        while True:
-            result = await call()
-            if result.value is not None:
-                return result.value
-            failure = result.failure
-            if failure is None or failure.kind not in _PASSING or tried >= self._settings.call_retries:
-                raise BatchUnreachable("nothing came back" if failure is None else failure.line())
-            await asyncio.sleep(self._pause(tried))
-            tried += 1
 
     async def _attach(self) -> None:
         """Take up what earlier drivers left open."""
@@ -344,7 +318,7 @@ class BatchDesk:
         fitting: dict[str, float] = {}
         others: set[str] = set()
         while True:
-            for status in await self._surely(lambda: self._sender.recent_batches(_RECENT)):
+            for status in await self._patience.surely(lambda: self._sender.recent_batches(_RECENT)):
                 if status.total == len(tickets) and earliest <= status.created_unix_s <= latest:
                     fitting[status.batch_id] = status.created_unix_s
             known = self._followed | others | set(await self._journal.open_batches())
@@ -361,9 +335,6 @@ class BatchDesk:
         entries = [[ticket.custom_id, ticket.reservation_id] for ticket in tickets]
         return json.dumps({"provider": self._provider, "started": started, "entries": entries})
 
-    def _pause(self, tried: int) -> float:
-        return float(min(self._settings.poll_s, 2**tried) * self._rng.uniform(0.5, 1.0))
-
     @staticmethod
     def _resolve(ticket: Ticket, outcome: BatchOutcome) -> None:
         if not ticket.outcome.done():
@@ -373,15 +344,11 @@ class BatchDesk:
             ticket.kept.set()
 
 
-class BatchUnreachable(Exception):
-    """The provider does not say what became of a batch."""
-
-
 def _may_exist(failure: Failure) -> bool:
     """Whether the provider may have made the batch whose creation failed so."""
     if failure.kind is FailureKind.CONNECTION:
         return failure.may_have_charged
-    return failure.kind in _PASSING and failure.kind is not FailureKind.RATE_LIMITED
+    return passes(failure) and failure.kind is not FailureKind.RATE_LIMITED
 
 
 def _future() -> asyncio.Future[BatchOutcome]:

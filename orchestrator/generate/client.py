@@ -6,11 +6,12 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from orchestrator.core.generation import GenerationRequest
+from orchestrator.generate.answers import read_facts, read_outcome, read_status
 from orchestrator.generate.attempts import (
     ANTHROPIC_URL,
     Attempt,
@@ -47,9 +48,6 @@ _SHORT_CALL_S: Final = 60.0
 _LARGE_CALL_S: Final = 600.0
 """For the requests and results of a whole batch, each sent as one body."""
 _NO_SECRET: Final = "no-key-needed"
-_ON_THEIR_SIDE: Final = frozenset(
-    {FailureKind.SERVER_ERROR, FailureKind.OVERLOADED, FailureKind.RATE_LIMITED, FailureKind.TIMEOUT}
-)
 T = TypeVar("T")
 
 
@@ -139,7 +137,7 @@ class MessagesClient:
 
     async def probe(self, model: str) -> CallResult[ModelFacts]:
         """Ask for the model's description, which costs nothing."""
-        return await self._call(lambda: self._client.models.retrieve(model), _facts)
+        return await self._call(lambda: self._client.models.retrieve(model), read_facts)
 
     async def count_tokens(self, request: GenerationRequest) -> CallResult[int]:
         """Ask for the server's own count of the request's input tokens, which costs nothing."""
@@ -157,15 +155,15 @@ class MessagesClient:
             {"custom_id": entry.custom_id, "params": self._entry_parameters(entry)} for entry in entries
         ]
         create = self._client.messages.batches.create
-        return await self._call(lambda: create(requests=requests), _status, limit_s=_LARGE_CALL_S)
+        return await self._call(lambda: create(requests=requests), read_status, limit_s=_LARGE_CALL_S)
 
     async def batch_status(self, batch_id: str) -> CallResult[BatchStatus]:
         """Ask how far a batch is."""
-        return await self._call(lambda: self._client.messages.batches.retrieve(batch_id), _status)
+        return await self._call(lambda: self._client.messages.batches.retrieve(batch_id), read_status)
 
     async def cancel_batch(self, batch_id: str) -> CallResult[BatchStatus]:
         """Ask the server to stop a batch."""
-        return await self._call(lambda: self._client.messages.batches.cancel(batch_id), _status)
+        return await self._call(lambda: self._client.messages.batches.cancel(batch_id), read_status)
 
     async def recent_batches(self, limit: int) -> CallResult[list[BatchStatus]]:
         """The account's latest batches, newest first."""
@@ -173,14 +171,14 @@ class MessagesClient:
         async def call() -> Any:
             return await self._client.messages.batches.list(limit=limit)
 
-        return await self._call(call, lambda page: [_status(batch) for batch in page.data])
+        return await self._call(call, lambda page: [read_status(batch) for batch in page.data])
 
     async def batch_outcomes(self, batch_id: str) -> CallResult[list[BatchOutcome]]:
         """All results of a batch that ended."""
 
         async def call() -> list[BatchOutcome]:
             lines = await self._client.messages.batches.results(batch_id)
-            return [_outcome(line.custom_id, line.result, self._key) async for line in lines]
+            return [read_outcome(line.custom_id, line.result, self._key) async for line in lines]
 
         return await self._call(call, list, limit_s=_LARGE_CALL_S)
 
@@ -356,46 +354,3 @@ _USAGE_FIELDS: Final = (
 def _given(usage: Any) -> dict[str, Any]:
     values = {name: getattr(usage, name, None) for name in _USAGE_FIELDS}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _facts(model: Any) -> ModelFacts:
-    """Read leniently: other servers describe their models in their own way, or hardly at all."""
-    capabilities = getattr(model, "capabilities", None)
-    efforts = thinking = None
-    effort = getattr(capabilities, "effort", None)
-    if effort is not None:
-        levels = ("low", "medium", "high", "xhigh", "max")
-        efforts = frozenset(name for name in levels if effort.supported and _supported(effort, name))
-    types = getattr(getattr(capabilities, "thinking", None), "types", None)
-    if types is not None:
-        thinking = frozenset(name for name in ("adaptive", "disabled") if _supported(types, name))
-    return ModelFacts(efforts, thinking, getattr(model, "max_tokens", None))
-
-
-def _supported(capabilities: Any, name: str) -> bool:
-    return bool(getattr(getattr(capabilities, name, None), "supported", False))
-
-
-def _status(batch: Any) -> BatchStatus:
-    counts = batch.request_counts
-    return BatchStatus(
-        batch_id=batch.id,
-        ended=batch.processing_status == "ended",
-        created_unix_s=batch.created_at.timestamp(),
-        total=counts.processing + counts.succeeded + counts.errored + counts.canceled + counts.expired,
-        processing=counts.processing,
-        archived=batch.archived_at is not None,
-    )
-
-
-def _outcome(custom_id: str, result: Any, secret: str) -> BatchOutcome:
-    if result.type == "succeeded":
-        return BatchOutcome(custom_id, read_message(result.message.to_dict(), result.message.id), None)
-    if result.type == "errored":
-        body = result.error.to_dict()
-        # An error in a batch has a type but no status; 400 stands for "no better known", and server-side types
-        # are recognised by their name. Nothing is charged for it, not even where it timed out.
-        failure = replace(status_failure(400, body, {}, secret=secret), may_have_charged=False)
-        return BatchOutcome(custom_id, None, failure, again=failure.kind in _ON_THEIR_SIDE)
-    words = "the provider's time limit passed first" if result.type == "expired" else "it was cancelled"
-    return BatchOutcome(custom_id, None, Failure(FailureKind.SERVER_ERROR, words), again=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
@@ -152,6 +153,43 @@ def test_a_provider_that_is_away_for_a_while_is_asked_again() -> None:
         assert all(isinstance(reply, Reply) for reply in await d.ask_all(3))
 
     assert len(desk(main).sender.batches) == 1
+
+
+@pytest.mark.parametrize("call", ["create", "status"])
+def test_a_rate_limit_is_waited_for_as_long_as_it_takes_and_as_long_as_it_asks(call: str) -> None:
+    # More requests than an account may have in open batches: the next one is taken when an earlier one has ended.
+    asked: list[float] = []
+    full = Failure(FailureKind.RATE_LIMITED, "too many requests in the queue", 429, retry_after_s=200.0)
+
+    def script(name: str, number: int) -> Failure | None:
+        if name != call:
+            return None
+        asked.append(asyncio.get_running_loop().time())
+        return full if len(asked) <= 300 else None
+
+    async def main(d: Desk) -> None:
+        d.sender.script_batch = script
+        assert all(isinstance(reply, Reply) for reply in await d.ask_all(2))
+
+    d = desk(main, call_retries=2, poll_s=30.0)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(asked[:301])]
+    assert all(200 <= pause < 201 for pause in pauses)
+    assert not d.books.open
+
+
+def test_a_server_that_asks_for_a_day_is_asked_again_after_ten_minutes() -> None:
+    asked: list[float] = []
+
+    def script(name: str, number: int) -> Failure | None:
+        asked.append(asyncio.get_running_loop().time())
+        return Failure(FailureKind.OVERLOADED, "later", 529, retry_after_s=86400.0) if len(asked) == 1 else None
+
+    async def main(d: Desk) -> None:
+        d.sender.script_batch = script
+        assert isinstance(await d.ask(0), Reply)
+
+    desk(main)
+    assert 600 <= asked[1] - asked[0] < 601
 
 
 def test_a_lost_answer_to_a_creation_does_not_buy_twice() -> None:
