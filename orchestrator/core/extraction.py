@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.fences import Block, clean, outside, parse, read_blocks
+from orchestrator.core.generation import REFUSAL
 from orchestrator.core.problems import PublicProblem
 from orchestrator.core.verdicts import Verdict
 
@@ -51,7 +52,7 @@ def extract(reply_text: str, problem: PublicProblem, stop_reason: str = "end_tur
         problem: the problem that was asked.
         stop_reason: the API's; ``refusal`` ends it here, ``max_tokens`` explains a fragment.
     """
-    if stop_reason == "refusal":
+    if stop_reason == REFUSAL:
         return _nothing(Verdict.NO_CODE, "the model refused")
     text = clean(reply_text)
     cut = stop_reason in {"max_tokens", "model_context_window_exceeded"}

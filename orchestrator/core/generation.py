@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from orchestrator.core.digests import digest
 
-__all__ = ["GenerationRequest", "Message", "Reply", "Usage"]
+__all__ = ["REFUSAL", "GenerationRequest", "Message", "Reply", "Usage"]
+
+REFUSAL: Final = "refusal"
+"""The stop reason of a reply that the model or the API's filters broke off."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from orchestrator.core.execution import Feedback, Grade
 from orchestrator.core.extraction import Extraction
-from orchestrator.core.generation import Message, Reply
+from orchestrator.core.generation import REFUSAL, Message, Reply
 from orchestrator.core.money import BudgetExhausted
 from orchestrator.core.problems import PublicProblem
 from orchestrator.core.verdicts import Verdict
@@ -132,14 +132,27 @@ async def hybrid(tools: Tools) -> Outcome:
                 if passed and feedback.score is None:
                     break
             if turn < tools.turns:
-                said = Message("assistant", reply.text if reply.text.strip() else "(empty reply)")
-                messages = (*messages, said, tools.repair(feedback))
+                messages = _continued(messages, reply, tools.repair(feedback))
         verdict = await _grade(tools, chosen, chosen_turn)
         first_verdict = await first if first is not None else None
     finally:
         if first is not None and not first.done():
             first.cancel()
     return Outcome(verdict, chosen.program, chosen.reason, turn, first_verdict, unpaid)
+
+
+def _continued(messages: tuple[Message, ...], reply: Reply, repair: Message) -> tuple[Message, ...]:
+    """The conversation of the next turn.
+
+    Whatever follows a refusal is refused too, and charged. As the API asks, a refused turn is left out: what was
+    asked is asked again in other words, which are those of the repair.
+    https://platform.claude.com/docs/en/test-and-evaluate/strengthen-guardrails/handle-streaming-refusals
+    """
+    *earlier, asked = messages
+    if reply.stop_reason == REFUSAL:
+        return (*earlier, Message("user", f"{asked.text}\n\n{repair.text}"))
+    said = Message("assistant", reply.text if reply.text.strip() else "(empty reply)")
+    return (*messages, said, repair)
 
 
 def _seen(task: asyncio.Task[Verdict]) -> None:

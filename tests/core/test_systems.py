@@ -52,7 +52,8 @@ class Script:
             raise BudgetExhausted("no room", "budget.trial_usd")
         self.asked.append(messages)
         assert turn == len(self.asked)
-        return Reply(next(self._replies), "end_turn", Usage(), "m", "r", 0.0, True)
+        text = next(self._replies)
+        return Reply(text, "refusal" if text == "refused" else "end_turn", Usage(), "m", "r", 0.0, True)
 
     def extract(self, reply: Reply) -> Extraction:
         if reply.text == "half":
@@ -135,6 +136,17 @@ def test_hybrid_says_that_there_was_no_program_and_asks_again() -> None:
     outcome = play("hybrid", script)
     assert (outcome.verdict, outcome.first_turn_verdict, outcome.turns) == (Verdict.PASSED, Verdict.NO_CODE, 2)
     assert "prose only" in script.asked[1][2].text
+
+
+def test_what_was_refused_is_left_out_of_the_conversation_and_asked_in_other_words() -> None:
+    script = Script(["refused", "code a", "refused", "refused", "code b"], {"code a": WRONG}, {}, turns=5)
+    assert play("hybrid", script).turns == 5
+    second, third, fourth, fifth = script.asked[1:]
+    no_program = "No program could be taken from your reply: prose only."
+    assert second == (Message("user", f"prompt\n\n{no_program}"),)
+    assert third == (*second, Message("assistant", "code a"), Message("user", feedback_text(WRONG)))
+    assert fourth == (*third[:2], Message("user", f"{third[2].text}\n\n{no_program}"))
+    assert fifth == (*third[:2], Message("user", f"{third[2].text}\n\n{no_program}\n\n{no_program}"))
 
 
 def test_hybrid_says_what_was_wrong_with_code_that_is_no_program() -> None:
