@@ -204,7 +204,7 @@ class _Run:
             await pool.ready()
         self._watch_nodes(stack, pools, placement)
         stack.push_async_callback(self._leave_tracking)
-        await self.tracking.open(journal, self.record, plan)
+        self.tracking.open(self.record, plan)
         return pools
 
     async def _leave_tracking(self) -> None:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 from orchestrator.core.cost import hourly_rates
 from orchestrator.core.summary import Summary
 from orchestrator.core.uris import without_password
-from orchestrator.journal.store import Journal
 from orchestrator.plan.model import Plan
 from orchestrator.report import Run, load_run, main_plots_png, warm_up
 from orchestrator.track.cards import Cards
 from orchestrator.track.description import cell_description, sweep_description, trials_table
 from orchestrator.track.metrics import LIVE, card_metrics, cell_metrics, progress_metrics, sweep_progress_metrics
+from orchestrator.track.mlflow_runs import Dataset, TrackedCell, TrackedSweep
 from orchestrator.track.mlflow_store import artifact_root, check_reachable, default_uri, usable_uri
 from orchestrator.track.mlflow_traces import TraceWriter
-from orchestrator.track.mlflow_tracker import AT_END_S, Dataset, TrackedCell, TrackedSweep, Tracker
+from orchestrator.track.mlflow_tracker import AT_END_S, Tracker
 from orchestrator.track.progress import Progress
 from orchestrator.track.traces import STEP_COLUMNS, TokenRates, Trace, TrialKey, build_trace, choose_trials
 
@@ -46,8 +46,6 @@ TRACES_READ: Final = 200
 MOST_WAITING: Final = 1000
 """Writes that wait for a store that is slow or away, before points of progress are left out: at the end they would
 all be waited for, and the final figures need none of them."""
-
-RUNS_KEY: Final = "mlflow"
 
 
 class Tracking:
@@ -97,7 +95,7 @@ class Tracking:
             return f"waiting for the tracking server, at most {AT_END_S / 60:.0f} minutes or until Ctrl-C ({left})"
         return f"waiting for the tracking server ({left})" if tracker.away else f"writing to MLflow ({left})"
 
-    async def open(self, journal: Journal, record: Mapping[str, Any], placed: Plan) -> None:
+    def open(self, record: Mapping[str, Any], placed: Plan) -> None:
         """Create the runs, or take up those of the sweep that is resumed.
 
         ``placed`` is the plan with its cells where they run: where no GPU is, some may have moved to the CPU.
@@ -106,17 +104,10 @@ class Tracking:
             return
         self._record = record
         self._on_gpu = frozenset(cell.id for cell in placed.cells if cell.needs_gpu)
-        loop = asyncio.get_running_loop()
-        known = await journal.meta(RUNS_KEY)
         name = self._config.experiment or str(record["sweep"])
         self._tracker = Tracker(self.uri, name, artifact_root=artifact_root(self.uri))
 
-        def remember(runs: dict[str, Any]) -> None:
-            asyncio.run_coroutine_threadsafe(journal.put_meta(RUNS_KEY, runs), loop)
-
-        self._tracker.start(
-            self._sweep(record), known=known if isinstance(known, dict) else None, remember=remember
-        )
+        self._tracker.start(self._sweep(record))
 
     def watch(self, progress: Progress) -> None:
         """Log progress over time from now on."""
@@ -234,7 +225,6 @@ class Tracking:
 
     def _sweep(self, record: Mapping[str, Any]) -> TrackedSweep:
         common = {
-            "run_id": str(record["run_id"]),
             "sweep": str(record["sweep"]),
             "git_commit": str(record["git_commit"] or "unknown"),
             # What MLflow's own columns Source, Version and User show.
@@ -262,6 +252,7 @@ class Tracking:
             "budget_usd": str(self._plan.config.budget.usd),
         }
         return TrackedSweep(
+            id=str(record["run_id"]),
             name=_name(str(record["run_id"]), self._plan.synthetic),
             tags=tags,
             params=params,
@@ -282,7 +273,6 @@ class Tracking:
             tags={
                 **common,
                 "level": "cell",
-                "cell": str(cell["id"]),
                 "system": str(cell["system"]),
                 "synthetic": str(bool(cell["synthetic"])).lower(),
                 "stand_in": str(bool(cell["stand_in"])).lower(),

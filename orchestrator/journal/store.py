@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import sqlite3
 import time
@@ -30,7 +29,6 @@ NANO: Final = Decimal(10) ** 9
 """Amounts are stored as whole nanodollars: the cheapest cached batch token known costs 5 of them."""
 
 SCHEMA: Final = f"""
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS replies ({REPLY_COLUMNS});
 CREATE TABLE IF NOT EXISTS verdicts (
   key TEXT PRIMARY KEY, problem TEXT NOT NULL, tests TEXT NOT NULL, program TEXT NOT NULL,
@@ -282,22 +280,6 @@ class Journal:
     async def close_batch(self, batch_id: str) -> None:
         """All results of the batch are journaled."""
         await self._writer.run(lambda c: c.execute("UPDATE batches SET open = 0 WHERE id = ?", (batch_id,)))
-
-    # -- meta ----------------------------------------------------------------------------------------------
-
-    async def put_meta(self, key: str, value: object) -> None:
-        """Remember a small JSON value."""
-        row = (key, json.dumps(value))
-        await self._writer.run(lambda c: c.execute("INSERT OR REPLACE INTO meta VALUES (?,?)", row))
-
-    async def meta(self, key: str) -> object | None:
-        """A remembered value, or None."""
-
-        def read(connection: sqlite3.Connection) -> object | None:
-            row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-            return None if row is None else json.loads(row[0])
-
-        return await self._writer.run(read)
 
 
 def _settle(

@@ -12,26 +12,18 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.uris import without_password
+from orchestrator.track.mlflow_runs import SweepRuns, TrackedSweep, now_ms
 from orchestrator.track.mlflow_store import make_local_store, one_line, quieten, status_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = [
-    "AT_END_S",
-    "Dataset",
-    "TrackedCell",
-    "TrackedSweep",
-    "Tracker",
-]
+__all__ = ["AT_END_S", "Tracker"]
 
-MOST_PARAMETERS: Final = 100
-"""MLflow's limit for one batch."""
 MOST_METRICS: Final = 1000
 MOST_TAGS: Final = 100
 FIRST_RETRY_S: Final = 0.5
@@ -44,45 +36,6 @@ REFUSED: Final = frozenset({400, 401, 403, 404, 501})
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """The suite, as a logged dataset."""
-
-    name: str
-    digest: str
-    problems: int
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class TrackedCell:
-    """A cell as MLflow sees it."""
-
-    id: str
-    name: str
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    dataset: Dataset
-
-
-@dataclass(frozen=True, slots=True)
-class TrackedSweep:
-    """A sweep as MLflow sees it."""
-
-    name: str
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    cells: Sequence[TrackedCell]
-
-
-@dataclass(slots=True)
-class _Runs:
-    parent: str = ""
-    children: dict[str, str] = field(default_factory=dict)
-    described: set[str] = field(default_factory=set)
-    """Those whose parameters and datasets are written: a store may go away between a run and these."""
-
-
 class Tracker:
     """Writes one sweep to MLflow. Every method returns at once; the work is done in order by a thread."""
 
@@ -91,9 +44,7 @@ class Tracker:
         quieten()
         self.uri = uri
         self._shown = without_password(uri)
-        self._experiment = experiment
-        self._artifact_root = artifact_root
-        self._runs = _Runs()
+        self._runs = SweepRuns(experiment, artifact_root)
         self._queue: queue.SimpleQueue[Callable[[MlflowClient], None] | None] = queue.SimpleQueue()
         self._give_up_at: float | None = None
         self._patience_over = threading.Event()
@@ -127,19 +78,13 @@ class Tracker:
 
     # -- what the driver says ------------------------------------------------------------------------------
 
-    def start(
-        self,
-        sweep: TrackedSweep,
-        *,
-        known: Mapping[str, Any] | None,
-        remember: Callable[[dict[str, Any]], None],
-    ) -> None:
-        """Create the runs, or take up those of the sweep that is resumed (``known``, as given to ``remember``)."""
-        self._put(lambda client: self._start(client, sweep, known, remember))
+    def start(self, sweep: TrackedSweep) -> None:
+        """Create the runs, or take up those that the sweep has in the store."""
+        self._put(lambda client: self._runs.stand(client, sweep))
 
     def metrics(self, cell: str | None, values: Mapping[str, float], *, step: int = 0) -> None:
         """Log metrics of a cell (None: of the parent). Only defined values belong in ``values``."""
-        stamp = _now()
+        stamp = now_ms()
         self._put(lambda client: self._log(client, cell, values, stamp, step))
 
     def tags(self, cell: str | None, tags: Mapping[str, str]) -> None:
@@ -165,7 +110,7 @@ class Tracker:
 
     def finish(self, *, status: str) -> None:
         """End all runs; ``status`` is MLflow's (FINISHED, FAILED, KILLED)."""
-        stamp = _now()
+        stamp = now_ms()
 
         def end(client: MlflowClient) -> None:
             for run in (*self._runs.children.values(), self._runs.parent):
@@ -234,49 +179,6 @@ class Tracker:
                     self._patience_over.wait(pause)
                     pause = min(2 * pause, LONGEST_RETRY_S)
 
-    def _start(
-        self,
-        client: MlflowClient,
-        sweep: TrackedSweep,
-        known: Mapping[str, Any] | None,
-        remember: Callable[[dict[str, Any]], None],
-    ) -> None:
-        if known and known.get("uri") == self._shown and not self._runs.parent:
-            parent, children = str(known["parent"]), dict(known["children"])
-            self._runs = _Runs(parent, children, {parent, *children.values()})
-            for run in (self._runs.parent, *self._runs.children.values()):
-                client.update_run(run, status="RUNNING")
-        experiment = self._experiment_id(client)
-        if not self._runs.parent:
-            created = client.create_run(experiment, start_time=_now(), tags=dict(sweep.tags), run_name=sweep.name)
-            self._runs.parent = created.info.run_id
-        if self._runs.parent not in self._runs.described:
-            self._log_params(client, self._runs.parent, sweep.params)
-            for dataset in {cell.dataset.digest: cell.dataset for cell in sweep.cells}.values():
-                self._log_dataset(client, self._runs.parent, dataset)
-            self._runs.described.add(self._runs.parent)
-        for cell in sweep.cells:
-            if cell.id not in self._runs.children:
-                child_tags = {**cell.tags, "mlflow.parentRunId": self._runs.parent}
-                made = client.create_run(experiment, start_time=_now(), tags=child_tags, run_name=cell.name)
-                self._runs.children[cell.id] = made.info.run_id
-            child = self._runs.children[cell.id]
-            if child not in self._runs.described:
-                self._log_params(client, child, cell.params)
-                self._log_dataset(client, child, cell.dataset)
-                self._runs.described.add(child)
-        remember({"uri": self._shown, "parent": self._runs.parent, "children": self._runs.children})
-
-    def _experiment_id(self, client: MlflowClient) -> str:
-        found = client.get_experiment_by_name(self._experiment)
-        if found is not None:
-            return str(found.experiment_id)
-        location = None
-        if self._artifact_root is not None:
-            location = (self._artifact_root / self._experiment).absolute().as_uri()
-        tags = {"made_by": "orchestrator", "mlflow.experimentKind": "genai_development"}
-        return str(client.create_experiment(self._experiment, artifact_location=location, tags=tags))
-
     def _log(
         self, client: MlflowClient, cell: str | None, values: Mapping[str, float], stamp: int, step: int
     ) -> None:
@@ -298,29 +200,6 @@ class Tracker:
         for start in range(0, len(tags), MOST_TAGS):
             client.log_batch(run, tags=tags[start : start + MOST_TAGS])
 
-    @staticmethod
-    def _log_params(client: MlflowClient, run: str, values: Mapping[str, str]) -> None:
-        from mlflow.entities import Param
-
-        params = [Param(key, value) for key, value in values.items()]
-        for start in range(0, len(params), MOST_PARAMETERS):
-            client.log_batch(run, params=params[start : start + MOST_PARAMETERS])
-
-    @staticmethod
-    def _log_dataset(client: MlflowClient, run: str, dataset: Dataset) -> None:
-        from mlflow.entities import Dataset as MlflowDataset
-        from mlflow.entities import DatasetInput, InputTag
-
-        entity = MlflowDataset(
-            name=dataset.name,
-            # MLflow's digests have at most 36 characters.
-            digest=dataset.digest[:36],
-            source_type="code",
-            source=json.dumps({"source": dataset.source, "sha256": dataset.digest}),
-            profile=json.dumps({"num_rows": dataset.problems}),
-        )
-        client.log_inputs(run, datasets=[DatasetInput(entity, [InputTag("mlflow.data.context", "evaluation")])])
-
 
 def _refused(error: Exception) -> bool:
     """Whether trying again cannot help."""
@@ -333,7 +212,3 @@ def _refused(error: Exception) -> bool:
         return False
     # What the client or a store of this kind cannot do, and files of ours that are not there.
     return isinstance(error, NotImplementedError | TypeError | ValueError | KeyError | FileNotFoundError)
-
-
-def _now() -> int:
-    return int(time.time() * 1000)

@@ -13,7 +13,6 @@ from orchestrator.core.summary import summarise
 from orchestrator.driver import tracking
 from orchestrator.driver.placement import place
 from orchestrator.driver.record import make_record
-from orchestrator.journal.store import Journal
 from orchestrator.plan import load_plan
 from orchestrator.track.progress import Progress
 
@@ -52,11 +51,9 @@ def test_gpu_seconds_and_their_price_are_logged_where_a_slot_held_a_gpu(
 
     async def log() -> Any:
         told = tracking.Tracking(plan)
-        journal = Journal(in_folder / "journal.sqlite", "r")
-        await told.open(journal, record, placed)
+        told.open(record, placed)
         recorder = told._tracker
         await told.finish(summarise([row], record["cells"]), [], status="FINISHED", isolation="full")
-        journal.close()
         return recorder
 
     metrics = asyncio.run(log()).logged[plan.cells[0].id]
@@ -84,8 +81,7 @@ def test_points_of_progress_are_left_out_while_too_much_waits_for_the_store(
 
     async def log() -> None:
         told = tracking.Tracking(plan)
-        journal = Journal(in_folder / "journal.sqlite", "r")
-        await told.open(journal, make_record(plan), plan)
+        told.open(make_record(plan), plan)
         recorder: Any = told._tracker
         told.watch(Progress([], money=lambda: (0.5, 0.0)))
         async with asyncio.timeout(60):
@@ -96,6 +92,5 @@ def test_points_of_progress_are_left_out_while_too_much_waits_for_the_store(
             while not recorder.logged:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         await told.close()
-        journal.close()
 
     asyncio.run(log())

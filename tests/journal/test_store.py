@@ -138,13 +138,13 @@ def test_a_batch_is_open_until_it_is_closed_also_for_the_next_driver(tmp_path: P
 def test_what_is_on_its_way_is_written_though_nobody_waits_for_it(tmp_path: Path) -> None:
     async def check() -> None:
         journal = Journal(tmp_path / "j.sqlite", "run")
-        left, cancelled = (asyncio.create_task(journal.put_meta(key, 1)) for key in "ab")
+        left, cancelled = (asyncio.create_task(journal.put_batch(key, "")) for key in "ab")
         await asyncio.sleep(0)
         cancelled.cancel()
         journal.close()
         await left
         again = Journal(tmp_path / "j.sqlite", "run")
-        assert [await again.meta(key) for key in "ab"] == [1, 1]
+        assert await again.open_batches() == {"a": "", "b": ""}
         again.close()
 
     asyncio.run(check())
@@ -155,7 +155,7 @@ def test_who_comes_after_the_end_is_refused_and_not_left_waiting(tmp_path: Path)
         journal = Journal(tmp_path / "j.sqlite", "run")
         journal.close()
         with pytest.raises(JournalError, match="closed"):
-            await asyncio.wait_for(journal.put_meta("late", 1), 10)
+            await asyncio.wait_for(journal.put_batch("late", ""), 10)
 
     asyncio.run(check())
 
@@ -216,12 +216,11 @@ def test_many_writes_at_once_share_commits(journal: Journal) -> None:
 
 def test_one_failing_operation_takes_no_other_with_it(journal: Journal) -> None:
     async def check() -> None:
-        bad = journal._writer.run(lambda c: c.execute("INSERT INTO meta VALUES ('k', NULL)"))
-        good = journal.put_meta("fine", 1)
+        bad = journal._writer.run(lambda c: c.execute("INSERT INTO batches VALUES ('k', NULL, 1)"))
+        good = journal.put_batch("fine", "")
         results = await asyncio.gather(bad, good, return_exceptions=True)
         assert isinstance(results[0], sqlite3.IntegrityError)
-        assert await journal.meta("fine") == 1
-        assert await journal.meta("k") is None
+        assert await journal.open_batches() == {"fine": ""}
 
     asyncio.run(check())
 
@@ -263,7 +262,7 @@ def test_what_waits_behind_a_failed_write_is_not_written(tmp_path: Path) -> None
 
         first = asyncio.create_task(journal._writer.run(fail))
         await asyncio.sleep(0.05)
-        second = asyncio.create_task(journal.put_meta("later", 1))
+        second = asyncio.create_task(journal.put_batch("later", ""))
         await asyncio.sleep(0)
         both_wait.set()
         for task in (first, second):
@@ -271,7 +270,7 @@ def test_what_waits_behind_a_failed_write_is_not_written(tmp_path: Path) -> None
                 await task
         journal.close()
         again = Journal(tmp_path / "j.sqlite", "run")
-        assert await again.meta("later") is None
+        assert await again.open_batches() == {}
         again.close()
 
     asyncio.run(check())

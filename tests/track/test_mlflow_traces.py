@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
+from orchestrator.track.mlflow_runs import Dataset, TrackedCell, TrackedSweep
 from orchestrator.track.mlflow_store import default_uri
 from orchestrator.track.mlflow_traces import TraceWriter
-from orchestrator.track.mlflow_tracker import Dataset, TrackedCell, TrackedSweep, Tracker
+from orchestrator.track.mlflow_tracker import Tracker
 from orchestrator.track.traces import Trace, build_trace
 from tests.track.test_traces import RATES, STEPS, row
 
-CELL = TrackedCell(
-    "hybrid-sonnet", "hybrid-sonnet", {}, {"cell": "hybrid-sonnet"}, Dataset("s", "d" * 64, 1, "tasks:s")
-)
-SWEEP = TrackedSweep("run-1", {}, {}, [CELL])
+CELL = TrackedCell("hybrid-sonnet", "hybrid-sonnet", {}, {}, Dataset("s", "d" * 64, 1, "tasks:s"))
+SWEEP = TrackedSweep("run-1-f00", "run-1", {}, {}, [CELL])
 
 
 def traces(count: int) -> list[Trace]:
@@ -27,14 +26,15 @@ def traces(count: int) -> list[Trace]:
     ]
 
 
-def write(folder: Path, work: Any, runs: dict[str, Any] | None = None) -> dict[str, Any]:
-    remembered: list[dict[str, Any]] = []
+def write(folder: Path, work: Any) -> dict[str, Any]:
+    runs: dict[str, Any] = {}
     tracker = Tracker(default_uri(folder), "sweep", artifact_root=folder / "mlartifacts")
-    tracker.start(SWEEP, known=runs, remember=remembered.append)
+    tracker.start(SWEEP)
     tracker.call(work)
+    tracker.call(lambda client, parent, children: runs.update(parent=parent, children=children))
     tracker.finish(status="FINISHED")
     assert tracker.close(wait_s=60.0) is None
-    return remembered[0]
+    return runs
 
 
 def test_traces_are_linked_priced_and_judged_and_a_second_time_changes_nothing(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_traces_are_linked_priced_and_judged_and_a_second_time_changes_nothing(t
 
     runs = write(tmp_path, away_once)
     again = TraceWriter(iter(traces(12)), uri, chosen=12, seconds=60.0)
-    write(tmp_path, again, runs)
+    assert write(tmp_path, again) == runs
 
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("sweep")

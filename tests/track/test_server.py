@@ -122,16 +122,17 @@ def door(server: str) -> Iterator[str]:
 
 
 def track(uri: str, experiment: str, count: int = 6) -> tuple[dict[str, Any], str | None]:
-    remembered: list[dict[str, Any]] = [{}]
+    runs: dict[str, Any] = {}
     tracker = Tracker(uri, experiment, artifact_root=None)
-    tracker.start(SWEEP, known=None, remember=remembered.append)
+    tracker.start(SWEEP)
     tracker.metrics("hybrid-sonnet", {"pass_at_1": 0.5}, step=1)
     tracker.tags(None, {"mlflow.note.content": "what came of it"})
     tracker.text("hybrid-sonnet", "trials.csv", "problem,verdict\nHumanEval/1,passed\n")
     tracker.call(TraceWriter(iter(traces(count)), uri, chosen=count, seconds=60.0))
+    tracker.call(lambda client, parent, children: runs.update(parent=parent, children=children))
     tracker.finish(status="FINISHED")
     failure = tracker.close(wait_s=240.0)
-    return remembered[-1], failure
+    return runs, failure
 
 
 def test_who_is_not_let_in_learns_it_before_anything_is_spent(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
