@@ -159,7 +159,10 @@ def test_whoever_asks_it_to_stop_it_finishes_what_is_in_flight_and_says_how_to_g
     folder, _ = rehearsed
     # Two at a time, so that there is something left to stop.
     words = ["+sweep=humaneval", "limit=12", "run.dir=third", "generate.in_flight=2"]
+    # A test runner may be run with `nohup`, and what that ignores is ignored by what it starts too.
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     process = start(tmp_path, *words, *QUICK[:1], *SLOW)
+    signal.signal(signal.SIGHUP, ignored)
     wait_for_replies(process, tmp_path / "third", 3)
     process.send_signal(number)
     stopped = end(process)
