@@ -14,6 +14,7 @@ from rich.console import Console
 
 from orchestrator.config.arguments import parse_arguments
 from orchestrator.core.money import BudgetExhausted
+from orchestrator.core.streams import Output
 from orchestrator.core.systems import Outcome, System, Tools
 from orchestrator.core.verdicts import Verdict
 from orchestrator.driver.ending import BUDGET, DONE, FAILED, INTERRUPTED, exit_code
@@ -88,7 +89,7 @@ def test_a_run_in_which_nothing_worked_has_failed(endings: Sequence[Verdict | Ex
 
 def test_only_what_is_written_is_recorded_as_done_and_ctrl_c_no_longer_changes_the_end(in_folder: Path) -> None:
     plan = build_plan(parse_arguments(["model=rehearsal", "limit=1", "tracking.enabled=false", "run.dir=r"]))
-    ending = _Run(plan, Console(file=io.StringIO()))
+    ending = _Run(plan, Console(file=io.StringIO()), Output())
     ending.scheduler = after(Verdict.PASSED)
     ending.record = make_record(plan)
     write_record(plan, ending.record)

@@ -36,7 +36,6 @@ def test_an_identical_run_is_offered_only_where_it_had_begun_to_work(in_folder: 
 
     async def check() -> None:
         journal = Journal(earlier.run_dir / "journal.sqlite", "failed")
-        await journal.put_meta("mlflow", {})
         assert "resume=" not in said(again), "it failed before its first step"
         account = AccountRef("cell", "trial", synthetic=True)
         await journal.put_reservation(key="key", account=account, worst_usd=Decimal(1))
