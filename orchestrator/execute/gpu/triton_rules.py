@@ -106,6 +106,8 @@ class _Scan:
         self._named = {id(n.value) for n in nodes if isinstance(n, ast.Attribute)} | {
             id(part) for n in nodes if isinstance(n, ast.Call) and _is_lookup(n) for part in (n.func, *n.args[:1])
         }
+        # Nor is it handed on where it is asked whether an import that may fail has found it.
+        self._named |= {id(n.left) for n in nodes if isinstance(n, ast.Compare) and _is_identity(n)}
         for node in nodes:
             if isinstance(node, ast.Assign):
                 self._assign(node)
@@ -251,7 +253,7 @@ class _Scan:
                 return f"passes {module} itself on"
         known = bool(modules) or root not in self._torch
         is_module = root in self._modules and known and root not in self._rebound
-        if name in _METHODS and not is_module and not _is_own(node):
+        if name in _METHODS and not is_module and not _is_own(node) and not self._is_limit(node):
             return f".{name} outside of a kernel: the computation must be done by Triton kernels"
         return None
 
@@ -276,6 +278,17 @@ class _Scan:
                     what = f".{node.func.attr}(torch.{value.attr})"
                     return f"{what} outside of a kernel: kernels convert what they load"
         return None
+
+    def _is_limit(self, node: ast.Attribute) -> bool:
+        """Whether this is the largest or smallest number of a type: ``torch.finfo(torch.float32).max``."""
+        made = node.value.func if isinstance(node.value, ast.Call) else None
+        return (
+            node.attr in ("max", "min")
+            and isinstance(made, ast.Attribute)
+            and made.attr in ("finfo", "iinfo")
+            and self._modules_of(made.value) in ({"torch"}, {"numpy"})
+            and _root(made) not in self._rebound
+        )
 
     def _is_torch_name(self, value: ast.expr) -> TypeGuard[ast.Attribute]:
         """Whether this is ``torch.something``."""
@@ -305,6 +318,14 @@ def _is_main_guard(node: ast.stmt) -> TypeGuard[ast.If]:
 
 def _is_lookup(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Name) and node.func.id in _LOOKUPS
+
+
+def _is_identity(node: ast.Compare) -> bool:
+    """Whether this is ``something is None`` or ``something is not None``."""
+    match node:
+        case ast.Compare(ops=[ast.Is() | ast.IsNot()], comparators=[ast.Constant(value=None)]):
+            return True
+    return False
 
 
 def _calls_of_locals(function: ast.FunctionDef) -> Iterator[int]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import queue
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from statistics import median
 from typing import Any
 
@@ -88,7 +92,12 @@ def _run(device: str, uuids: list[str], total: int, window_s: float) -> dict[str
         worker.start()
     barrier.wait(300)
     began = time.monotonic()
-    results = [answers.get(timeout=3600) for _ in workers]
+    try:
+        results = _answers_of(workers, answers)
+    except RuntimeError:
+        # The others would judge all that is left before this process could end.
+        taken.value = total
+        raise
     seconds = max(r["end"] for r in results) - began
     for worker in workers:
         worker.join(60)
@@ -105,7 +114,32 @@ def _run(device: str, uuids: list[str], total: int, window_s: float) -> dict[str
     }
 
 
+def _answers_of(workers: Sequence[BaseProcess], answers: Any) -> list[dict[str, Any]]:
+    """What each worker answers.
+
+    Raises:
+        RuntimeError: one failed, or ended without a word: nobody waits an hour of a card's time for it.
+    """
+    found: list[dict[str, Any]] = []
+    while len(found) < len(workers):
+        failed = [worker.exitcode for worker in workers if worker.exitcode]
+        if failed:
+            raise RuntimeError(f"a worker ended with status {failed[0]}")
+        with suppress(queue.Empty):
+            found.append(answers.get(timeout=1.0))
+    return found
+
+
 def _work(device: str, uuid: str, total: int, window_s: float, shared: tuple[Any, Any, Any]) -> None:
+    try:
+        _take_programs(device, uuid, total, window_s, shared)
+    except BaseException:
+        # The others may be waiting for it to begin.
+        shared[1].abort()
+        raise
+
+
+def _take_programs(device: str, uuid: str, total: int, window_s: float, shared: tuple[Any, Any, Any]) -> None:
     taken, barrier, answers = shared
     executor = GpuExecutor(
         GpuExecutorSettings(

@@ -80,6 +80,7 @@ def test_kept(dialect: str, program: str) -> None:
         ("y = x.__matmul__(x)", "uses __matmul__"),
         ("y = x.sum(dim=1)", ".sum outside"),
         ("y = x.float()", ".float outside"),
+        ("torch = x; y = torch.finfo(0).max(1)", ".max outside"),
         ("y = x.to(torch.float32)", ".to(torch.float32) outside"),
         ("y = x.to(dtype=torch.float64)", ".to(torch.float64) outside"),
         ("out[...] = x.T", "assigns to elements"),
@@ -214,12 +215,18 @@ from triton import Config, autotune, cdiv, jit, next_power_of_2
 from triton.language import float32, int32
 from triton.language.extra import libdevice as libm
 from triton.runtime import driver
+from triton.runtime.autotuner import heuristics
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 try:
     from triton.language.extra.cuda import libdevice
 except ImportError:
     libdevice = tl.math
+try:
+    import triton.language.extra.libdevice as newer
+except ImportError:
+    newer = None
+HAS_NEWER = newer is not None
 
 DEVICE = triton.runtime.driver.active.get_active_torch_device()
 PROPERTIES = driver.active.utils.get_device_properties(DEVICE.index)
@@ -261,6 +268,8 @@ def plan(n: int, scale: float = 1.0 / math.sqrt(64)) -> Plan:
 
 def solve(x: Tensor, out: Union[Tensor, Tuple[Tensor, ...]], stream: Optional[torch.cuda.Stream] = None) -> None:
     n, bits = x.numel(), np.iinfo(np.int32).bits
+    low, high = -torch.finfo(torch.float32).max, float(np.finfo(np.float32).min)
+    most = torch.iinfo(torch.int32).max
     if n > np.prod(x.shape):
         warnings.warn("?")
     try:

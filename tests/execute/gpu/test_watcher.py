@@ -59,6 +59,8 @@ def test_allocating_clearing_viewing_and_plain_copies_are_not() -> None:
         assert float(X[1, 2].item()) == 6.0
         X.to("cpu", torch.float32)
         X[1:].unsqueeze(0)
+        # One column lies as one row does.
+        torch.empty(1, 4).copy_(torch.empty(4, 1).T)
 
     watched(work, "cpu")()
 
