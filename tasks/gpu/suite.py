@@ -23,9 +23,10 @@ FEEDBACK_SEEDS: Final = (40_009, 50_021)
 
 _MAX_TOKENS: Final = 4096
 _LIMITS: Final = Limits(
-    # Host side only, and until the program is timed: imports of kernels, compilers, launches and small calls. What
-    # runs on the card is bounded by the wall clock.
-    cpu_s=60.0,
+    # Host side only, and until the program is timed: imports of kernels, compilers, launches and small calls. A
+    # tuner compiles each of its configurations (a second at most) for several shapes. What runs on the card is
+    # bounded by the wall clock.
+    cpu_s=180.0,
     wall_s=305.0,
     # torch, cupy and a CUDA context map several GiB of host memory before any work is done.
     memory_bytes=16 << 30,
