@@ -77,6 +77,20 @@ def test_lower_precision_is_wrong(name: str, dtype: str) -> None:
     assert found != []
 
 
+# With this seed a row of hundreds of entries sums to little, and its partial sums are large.
+@pytest.mark.parametrize(("name", "seed"), [*((name, 21) for name in names()), ("spmv", 5_019_631)])
+def test_an_exact_program_is_far_inside_the_tolerance(name: str, seed: int) -> None:
+    """The CPU reference's own roundings leave at least half of the tolerance to the program."""
+    for index in range(3):
+        problem, _, values = inputs_at(name, index, seed=seed)
+        doubles = [v.astype(np.float64) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for v in values]
+        level = problem.tolerance("fp32")
+        half = Tolerance(level.rtol / 2, level.atol / 2, level.reason)
+        pairs = zip(problem.cpu_reference(*doubles), problem.cpu_reference(*values), strict=True)
+        found = [compare(exact, want, half) for exact, want in pairs]
+        assert not any(found), (index, found)
+
+
 @pytest.mark.parametrize("name", ["gram", "atb", "causal_attention", "conv_relu_pool", "train_linear", "train_mlp"])
 def test_tf32_products_are_wrong_in_fp32(name: str) -> None:
     """Inputs cut to TF32's ten bits of fraction, as tensor cores take them."""
