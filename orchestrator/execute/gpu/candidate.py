@@ -32,13 +32,20 @@ _now: Final = time.perf_counter
 """Its own: a program that replaces the clock's name would have times reported that are none."""
 
 
-def serve(chan: socket.socket, line: socket.socket, config: dict[str, Any], seal: Callable[[], None]) -> None:
+def serve(
+    chan: socket.socket,
+    line: socket.socket,
+    config: dict[str, Any],
+    close_doors: Callable[[], None],
+    seal: Callable[[], None],
+) -> None:
     """Live as a candidate until the referee hangs up.
 
     Args:
         chan: to the supervisor: "here" goes out, the word to arm comes in, "armed" goes out, one program comes in.
         line: to the referee.
         config: ``device`` and ``folder`` (scratch).
+        close_doors: takes away what only arming needs; called before the program is there.
         seal: takes away the right to start processes; called before the program is loaded, or for Triton, whose
             compiler starts an assembler, before it is timed.
     """
@@ -53,6 +60,7 @@ def serve(chan: socket.socket, line: socket.socket, config: dict[str, Any], seal
     except EOFError:
         return
     shared = _Shared.attach(attached, fds)
+    close_doors()
     device = "cpu" if config["device"] == "cpu" else "cuda"
     _Session(chan, line, shared, synchronize, seal, Path(config["folder"]), device).run()
 

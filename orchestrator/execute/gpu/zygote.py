@@ -198,7 +198,7 @@ def _child(request: dict[str, Any], fds: list[int]) -> None:
     elif request["role"] == "tool":
         toolbox.serve(sockets[0], request["config"])
     else:
-        candidate.serve(sockets[0], sockets[1], request["config"], confine.seal)
+        candidate.serve(sockets[0], sockets[1], request["config"], confine.close_doors, confine.seal)
 
 
 if __name__ == "__main__":
