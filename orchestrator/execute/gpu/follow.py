@@ -165,7 +165,11 @@ class Follower:
             self._deadline += alone - began
             self.phases |= {"checked": began - self._began, "alone": alone - self._began}
             self._timing = True
+        elif event == "burst_lead":
+            # As the window, the lead is ours, not the program's.
+            self._paused = time.monotonic()
         elif event == "burst":
+            self._deadline += time.monotonic() - self._paused
             self._window = (scene.meter.joules() if scene.meter is not None else None, time.monotonic())
         elif event == "burst_end":
             self._close_window()

@@ -40,7 +40,8 @@ class Judging:
     program: tuple[str, str]
     """Dialect and source."""
     order: dict[str, Any]
-    """The supervisor's command: ``timing``, ``budget_s``, ``min_rounds``, ``max_rounds``, ``burst_s``."""
+    """The supervisor's command: ``timing``, ``budget_s``, ``min_rounds``, ``max_rounds``, ``burst_s``,
+    ``lead_s``."""
     found: dict[str, Any]
     """What is found, as it is found: it counts even if the program ends on the way."""
 
@@ -144,20 +145,30 @@ class Judging:
         self.found["claimed_s"] = peer.claim(_CLAIMED_CALLS)
 
     def _burst(self, arrangement: Arrangement) -> None:
-        """Calls back to back while the supervisor reads the energy counter at both ends."""
-        stage, peer, seconds = self.stage, self.peer, self.order["burst_s"]
+        """Calls back to back while the supervisor reads the energy counter at both ends.
+
+        The counter is late: when it is read first, calls have gone on for so long that it shows only them.
+        """
+        stage = self.stage
         poisons = stage.poison(stage.theirs, arrangement)
         stage.card.synchronize()
+        stage.ask("burst_lead")
+        self._call_for(self.order["lead_s"])
         stage.ask("burst")
-        began, calls = time.monotonic(), 0
+        calls, seconds = self._call_for(self.order["burst_s"])
+        stage.ask("burst_end")
+        self.found["burst"] = {"calls": calls, "seconds": seconds}
+        stage.copy_out(stage.theirs, arrangement)
+        self._compare(arrangement, poisons, "after calls back to back")
+
+    def _call_for(self, seconds: float) -> tuple[int, float]:
+        """Call back to back for so long; the calls and the seconds they took."""
+        peer, began, calls = self.peer, time.monotonic(), 0
         while time.monotonic() - began < seconds:
             peer.ready()
             peer.go(_nothing)
             calls += 1
-        stage.ask("burst_end")
-        self.found["burst"] = {"calls": calls, "seconds": time.monotonic() - began}
-        stage.copy_out(stage.theirs, arrangement)
-        self._compare(arrangement, poisons, "after calls back to back")
+        return calls, time.monotonic() - began
 
     def _compare(self, arrangement: Arrangement, poisons: Sequence[float], where: str) -> None:
         """Compare the copied outputs with what the reference wrote in its own buffers."""

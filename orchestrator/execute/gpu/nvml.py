@@ -8,9 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-__all__ = ["THROTTLED", "CardWatch", "EnergyMeter", "Sample", "first_visible"]
+__all__ = ["COUNTER_LAG_S", "THROTTLED", "CardWatch", "EnergyMeter", "Sample", "first_visible"]
 
 _IDLE_S: Final = 2.0
+_REST_S: Final = 1.0
+"""Before that: several times what the counter is late by."""
+COUNTER_LAG_S: Final = 0.2
+"""By which a card's energy counter may be late. On an H200 the second after five seconds of products showed 53 J
+more than the next, which is some 0.1 s of what they drew."""
 THROTTLED: Final = {
     0x0000000000000004: "power cap",
     0x0000000000000008: "hardware slowdown",
@@ -126,9 +131,13 @@ class EnergyMeter:
         return self._watch.energy_j()
 
     def idle_w(self) -> float | None:
-        """Watts with contexts but nothing running: measured over 2 s when first asked, while nothing runs."""
+        """Watts with contexts but nothing running: measured over 2 s when first asked, while nothing runs.
+
+        What ran before has left the counter by then.
+        """
         if not self._asked:
             self._asked = True
+            time.sleep(_REST_S)
             start, began = self.joules(), time.monotonic()
             time.sleep(_IDLE_S)
             end, elapsed = self.joules(), time.monotonic() - began

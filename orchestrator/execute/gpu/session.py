@@ -14,7 +14,7 @@ from orchestrator.execute.gpu import tiers, wire
 from orchestrator.execute.gpu.confine import TIERS, card_nodes
 from orchestrator.execute.gpu.family import Child, Family, FamilyError
 from orchestrator.execute.gpu.follow import Before, Follower, Scene, Watched, worker_of
-from orchestrator.execute.gpu.nvml import CardWatch, EnergyMeter
+from orchestrator.execute.gpu.nvml import COUNTER_LAG_S, CardWatch, EnergyMeter
 from orchestrator.execute.gpu.rest import SLACK_BYTES, wait_for_rest
 from orchestrator.execute.gpu.settings import GpuExecutorSettings
 from orchestrator.execute.gpu.spares import ArmingFailed, Spares
@@ -153,6 +153,7 @@ class Session:
             "min_rounds": settings.min_rounds,
             "max_rounds": settings.max_rounds,
             "burst_s": burst_s,
+            "lead_s": COUNTER_LAG_S,
         }
         worker = self._worker(child)
         own = self._used_by(worker)

@@ -15,8 +15,9 @@ from orchestrator.core.execution import Job
 from orchestrator.core.problems import GpuTests, Problem
 from orchestrator.execute.gpu import rest
 from orchestrator.execute.gpu.follow import Follower, Watched
+from orchestrator.execute.gpu.judging import WARM_ROUNDS
 from orchestrator.execute.gpu.measures import throttle_names
-from orchestrator.execute.gpu.nvml import CardWatch, EnergyMeter, Sample
+from orchestrator.execute.gpu.nvml import COUNTER_LAG_S, CardWatch, EnergyMeter, Sample
 from orchestrator.execute.gpu.report import measures_of
 from orchestrator.execute.gpu.rest import CardQuarantined
 from orchestrator.execute.gpu.session import Session
@@ -39,6 +40,15 @@ def solve(x, out):
     seen[:] = [key]
 """
 RIGHT = "import torch\n\ndef solve(x, out):\n    torch.softmax(x, -1, out=out)\n"
+# Says when it is called, and for how many rows.
+TOLD = """import time
+import torch
+
+def solve(x, out):
+    print(time.monotonic(), len(x), flush=True)
+    time.sleep(0.005)
+    torch.softmax(x, -1, out=out)
+"""
 WATTS = 300.0
 CAP = 8 * 10**9
 
@@ -53,6 +63,7 @@ class FakeDriver:
         self.taken = 0
         self.left = 0
         self.throttle = 0
+        self.read_at: list[float] = []
 
     def used(self) -> int:
         return (2 << 30) + self.taken
@@ -66,7 +77,19 @@ class FakeDriver:
         return Sample(time.monotonic(), 1980, 45, WATTS, self.throttle)
 
     def energy_j(self) -> float:
+        self.read_at.append(time.monotonic())
         return WATTS * time.monotonic()
+
+
+class WarmDriver(FakeDriver):
+    """Like the other, but its counter shows what ran before only now: 60 J in the first tenth of a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.since = time.monotonic()
+
+    def energy_j(self) -> float:
+        return super().energy_j() + 600.0 * min(time.monotonic() - self.since, 0.1)
 
 
 def _alive(pid: int) -> bool:
@@ -150,6 +173,23 @@ def test_idle_power_is_measured_once() -> None:
     began = time.monotonic()
     assert meter.idle_w() == first == pytest.approx(WATTS, rel=0.05)
     assert time.monotonic() - began < 1.0
+
+
+def test_idle_power_is_free_of_what_ran_before() -> None:
+    meter = EnergyMeter(cast(CardWatch, WarmDriver()))
+    assert meter.idle_w() == pytest.approx(WATTS, rel=0.05)
+
+
+def test_energy_is_first_read_when_calls_have_gone_on_for_as_long_as_the_counter_is_late(
+    session: Session, driver: FakeDriver, problem: Problem
+) -> None:
+    watched = judge(session, problem, TOLD)
+    assert watched.found["outcome"] == "passed", watched
+    calls = [line.split() for line in watched.output.splitlines()]
+    timed_at = [float(at) for at, rows in calls if int(rows) == watched.found["shape"]["rows"]]
+    lead_began = timed_at[WARM_ROUNDS + len(watched.found["rounds"])]
+    # A busy machine may let the first call of the lead begin late.
+    assert driver.read_at[-2] - lead_began > COUNTER_LAG_S / 2
 
 
 def test_a_program_over_the_cap_is_killed_and_named(session: Session, driver: FakeDriver, problem: Problem) -> None:
