@@ -3,8 +3,8 @@
 ``python scripts/bench/gpu.py PART... --out FOLDER`` runs parts of: ``smoke`` (does it work here, in which tier),
 ``references`` (every reference program at every dtype), ``fidelity`` (our time against do_bench and CUDA events),
 ``throughput`` (against a fresh process per program), ``hostile``, ``workloads`` (CPU against GPU), ``scaling``
-(several cards), ``copies`` (with fewer queues for them). Each part prints a table and writes ``<part>.md`` and
-``<part>.json``.
+(several cards), ``copies`` (with fewer queues for them), ``energy`` (against a plain loop). Each part prints a
+table and writes ``<part>.md`` and ``<part>.json``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-PARTS = ("smoke", "references", "fidelity", "throughput", "hostile", "workloads", "scaling", "copies")
+PARTS = ("smoke", "references", "fidelity", "throughput", "hostile", "workloads", "scaling", "copies", "energy")
 
 
 def main() -> int:
