@@ -169,8 +169,7 @@ def test_whoever_asks_it_to_stop_it_finishes_what_is_in_flight_and_says_how_to_g
     assert stopped.code == 130, stopped.out + stopped.err
     assert "to go on: python -m orchestrator resume=third" in stopped.out
     assert "pass@1" in stopped.out
-    assert "Traceback" not in stopped.err
-    assert "SIGTERM received" not in stopped.err, "Ray's core would end it at once"
+    assert stopped.err == ""
     partial = len(rows(tmp_path / "third"))
     assert partial < 36
     resumed = run(tmp_path, "resume=third", "display=plain")
