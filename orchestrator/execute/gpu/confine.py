@@ -94,6 +94,8 @@ def probe(tier: str, bounds: Bounds) -> str:
         reason = ""
         try:
             confine(tier, bounds)
+            close_doors()
+            seal()
         except OSError as error:
             reason = f"{error.strerror or error}"
         os.write(write, reason.encode()[:200] or b"ok")
@@ -191,30 +193,38 @@ def confine(tier: str, bounds: Bounds) -> None:
         internet_sockets=bounds.tools,
         memory_files=True,
         named_pipes=bounds.tools,
+        filters_everywhere=True,
     )
     seccomp.install(seccomp.base_filter(policy))
     seccomp.install(seccomp.delta_filter(policy))
 
 
 def close_doors() -> None:
-    """Take from the calling thread, and all that it makes, what only the driver needs while a context is made.
+    """Take from every thread of this process what only the driver needs while a context is made.
 
     Named sockets lead to others of the same user where the file tree is shared, and memory files that are mapped
-    nowhere count against nobody's limit.
+    nowhere count against nobody's limit. The driver has had threads of its own since the context was made.
+
+    Raises:
+        OSError: the kernel refused.
     """
     rules = seccomp.FilterBuilder()
     rules.deny(
         ["socket", "connect", "bind", "listen", "accept", "accept4", "memfd_create", "memfd_secret"], errno.EACCES
     )
-    seccomp.install(rules.build())
+    seccomp.install_everywhere(rules.build())
 
 
 def seal() -> None:
-    """Take the right to start processes from the calling thread and all threads that it makes."""
+    """Take the right to start processes from every thread of this process.
+
+    Raises:
+        OSError: the kernel refused, or a thread put itself under a filter of its own.
+    """
     rules = seccomp.FilterBuilder()
     rules.deny(["execve", "execveat", "fork", "vfork"], errno.EPERM)
     rules.require_bits("clone", 0, _CLONE_THREAD, errno.EPERM)
-    seccomp.install(rules.build())
+    seccomp.install_everywhere(rules.build())
 
 
 _CLONE_THREAD: Final = 0x10000

@@ -256,7 +256,7 @@ class Session:
         config = {"device": self._settings.device}
         turn = context_turn() if self._settings.device == "gpu" else None
         spares = Spares(self._family, self._settings.spares, config, self.bounds(), turn)
-        last = ArmingFailed("no tier works")
+        last = ArmingFailed(f"no tier of isolation works here: {self._refused['bare']}")
         for tier in TIERS:
             if self._refused[tier]:
                 continue

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from orchestrator.execute.sandbox.landlock import SCOPES_ABI
-from orchestrator.execute.sandbox.syscalls import AUDIT_ARCH, LAST_KNOWN, libc, number, numbers
+from orchestrator.execute.sandbox.syscalls import AUDIT_ARCH, LAST_KNOWN, libc, number, numbers, syscall
 
 __all__ = [
     "ALLOW",
@@ -28,6 +28,7 @@ __all__ = [
     "delta_filter",
     "fail",
     "install",
+    "install_everywhere",
 ]
 
 ALLOW: Final = 0x7FFF0000
@@ -48,6 +49,9 @@ _MAX_JUMP: Final = 255
 
 _PR_SET_SECCOMP: Final = 22
 _MODE_FILTER: Final = 2
+_SET_MODE_FILTER: Final = 1
+_TSYNC: Final = 1
+"""``SECCOMP_FILTER_FLAG_TSYNC``: the filter goes on every thread of the process."""
 
 _AF_UNIX: Final = 1
 _AF_INET: Final = 2
@@ -114,6 +118,8 @@ class SyscallPolicy(NamedTuple):
     """fork, vfork and clone without CLONE_THREAD."""
     execute: bool = True
     """execve and execveat."""
+    filters_everywhere: bool = False
+    """``seccomp``, for further filters on every thread at once and nothing else (:func:`install_everywhere`)."""
 
     @property
     def signals_contained(self) -> bool:
@@ -258,10 +264,13 @@ def delta_filter(policy: SyscallPolicy, pid: int | None = None, machine: str | N
     if not policy.own_pid_namespace:
         # A family that stays one process group can be ended by one signal, which no fork escapes.
         rules.deny(_GROUPS, 0)
-    rules.deny(
-        [*_IDENTITY, "tkill", "pidfd_send_signal", "landlock_create_ruleset", "seccomp"],
-        errno.EPERM,
-    )
+    rules.deny([*_IDENTITY, "tkill", "pidfd_send_signal", "landlock_create_ruleset"], errno.EPERM)
+    if policy.filters_everywhere:
+        # Not with a listener: whoever answers for the kernel could let the driver believe anything.
+        rules.allow_only("seccomp", 0, [_SET_MODE_FILTER], errno.EPERM)
+        rules.allow_only("seccomp", 1, [_TSYNC], errno.EPERM)
+    else:
+        rules.deny(["seccomp"], errno.EPERM)
     if not policy.execute:
         rules.deny(["execve", "execveat"], errno.EPERM)
     if policy.pid_namespaces:
@@ -296,8 +305,18 @@ class InstallableFilter:
             OSError: the kernel refused.
         """
         if libc.prctl(_PR_SET_SECCOMP, *self._arguments) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"the filter was refused: {os.strerror(code)}")
+            raise _refused(ctypes.get_errno())
+
+    def install_everywhere(self) -> None:
+        """Put every thread of this process under the filter, for good. Needs no-new-privileges.
+
+        Raises:
+            OSError: the kernel refused, or a thread has a filter that the calling one has not (``EBUSY``); then no
+                thread is under the new filter.
+        """
+        thread = syscall("seccomp", _SET_MODE_FILTER, _TSYNC, ctypes.addressof(self._holder))
+        if thread != 0:
+            raise _refused(errno.EBUSY)
 
 
 def install(program: bytes) -> None:
@@ -307,3 +326,17 @@ def install(program: bytes) -> None:
         OSError: the kernel refused.
     """
     InstallableFilter(program).install()
+
+
+def install_everywhere(program: bytes) -> None:
+    """Put every thread of this process under the filter, for good. Needs no-new-privileges.
+
+    Raises:
+        OSError: the kernel refused, or a thread has a filter that the calling one has not (``EBUSY``); then no
+            thread is under the new filter.
+    """
+    InstallableFilter(program).install_everywhere()
+
+
+def _refused(code: int) -> OSError:
+    return OSError(code, f"the filter was refused: {os.strerror(code)}")

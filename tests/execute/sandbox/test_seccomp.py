@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -194,3 +195,56 @@ def test_the_kernel_takes_both_filters() -> None:
         return found
 
     assert in_child(confined) == "['EACCES', 'EPERM', 'ENOSYS', 3]"
+
+
+def test_later_filters_for_every_thread_can_be_left_open_and_nothing_beside_them() -> None:
+    nr = number("seccomp", "x86_64") or 0
+    delta = seccomp.delta_filter(CONTAINED._replace(filters_everywhere=True), 1, "x86_64")
+    assert decide(delta, "x86_64", nr, 1, 1) == seccomp.ALLOW
+    # Strict mode, questions, no flag, logging, without the mitigations, and a listener, alone and with the rest.
+    for operation, flags in ((0, 0), (2, 0), (3, 0), (1, 0), (1, 2), (1, 4), (1, 8), (1, 9), (1, 1 | 8 | 16)):
+        assert refused(decide(delta, "x86_64", nr, operation, flags)) == errno.EPERM
+    plain = seccomp.delta_filter(CONTAINED, 1, "x86_64")
+    assert refused(decide(plain, "x86_64", nr, 1, 1)) == errno.EPERM
+
+
+def no_sockets() -> bytes:
+    rules = seccomp.FilterBuilder()
+    rules.deny(["socket"], errno.EACCES)
+    return rules.build()
+
+
+def opens_a_socket() -> str:
+    try:
+        socket.socket(socket.AF_UNIX).close()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "opened"
+
+
+@pytest.mark.parametrize(("everywhere", "found"), [(True, "EACCES"), (False, "opened")])
+def test_a_filter_reaches_the_threads_that_are_there_already(everywhere: bool, found: str) -> None:
+    def confined() -> list[str]:
+        no_new_privileges()
+        seccomp.install(seccomp.delta_filter(CONTAINED._replace(filters_everywhere=True)))
+        with ThreadPoolExecutor(1) as pool:
+            before = pool.submit(opens_a_socket).result()
+            (seccomp.install_everywhere if everywhere else seccomp.install)(no_sockets())
+            return [before, opens_a_socket(), pool.submit(opens_a_socket).result()]
+
+    assert in_child(confined) == str(["opened", "EACCES", found])
+
+
+def test_a_thread_under_a_filter_of_its_own_is_no_exception_but_a_refusal() -> None:
+    def confined() -> list[str]:
+        no_new_privileges()
+        harmless = seccomp.FilterBuilder().build()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(seccomp.install, harmless).result()
+            try:
+                seccomp.install_everywhere(no_sockets())
+            except OSError as error:
+                return [errno.errorcode[error.errno or 0], opens_a_socket(), pool.submit(opens_a_socket).result()]
+        return ["was taken"]
+
+    assert in_child(confined) == str(["EBUSY", "opened", "opened"])

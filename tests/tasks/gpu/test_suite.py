@@ -144,3 +144,8 @@ def test_cuda_signatures_match_the_references() -> None:
                 assert ("*" in "".join(mine)) == ("*" in "".join(theirs)), (name, mine, theirs)
                 if "*" not in "".join(mine):
                     assert mine[:-1] == theirs[:-1], (name, mine, theirs)
+
+
+def test_only_programs_that_tune_may_keep_the_host_busy_for_minutes() -> None:
+    limits = {dialect: {p.limits.cpu_s for p in load(dialect=dialect).problems} for dialect in DIALECTS}
+    assert limits == {"torch": {60.0}, "cupy": {60.0}, "triton": {180.0}, "cuda": {60.0}}
