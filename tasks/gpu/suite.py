@@ -35,8 +35,8 @@ _LIMITS: Final = Limits(
     processes=1024,
 )
 _TRITON_CPU_S: Final = 180.0
-"""A tuner compiles each of its configurations (a second at most) for several shapes. The other dialects compile one
-program once; an endless loop in them would hold a card three times as long for nothing."""
+"""A tuner compiles each of its configurations (a second at most) for several shapes. In the other dialects so much
+would only let an endless loop hold a card three times as long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,9 +209,7 @@ def close_doors() -> None:
         OSError: the kernel refused.
     """
     rules = seccomp.FilterBuilder()
-    rules.deny(
-        ["socket", "connect", "bind", "listen", "accept", "accept4", "memfd_create", "memfd_secret"], errno.EACCES
-    )
+    rules.deny([*seccomp.SOCKETS, *seccomp.MEMORY_FILES], errno.EACCES)
     seccomp.install_everywhere(rules.build())
 
 
@@ -222,12 +220,11 @@ def seal() -> None:
         OSError: the kernel refused, or a thread put itself under a filter of its own.
     """
     rules = seccomp.FilterBuilder()
-    rules.deny(["execve", "execveat", "fork", "vfork"], errno.EPERM)
-    rules.require_bits("clone", 0, _CLONE_THREAD, errno.EPERM)
+    rules.deny_execution()
+    rules.deny_processes()
     seccomp.install_everywhere(rules.build())
 
 
-_CLONE_THREAD: Final = 0x10000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REC, _MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
 
 

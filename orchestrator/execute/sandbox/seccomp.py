@@ -21,6 +21,8 @@ from orchestrator.execute.sandbox.syscalls import AUDIT_ARCH, LAST_KNOWN, libc, 
 __all__ = [
     "ALLOW",
     "KILL",
+    "MEMORY_FILES",
+    "SOCKETS",
     "FilterBuilder",
     "InstallableFilter",
     "SyscallPolicy",
@@ -94,7 +96,10 @@ _TIMES = _words("utime utimes futimesat utimensat")
 _GROUPS = _words("setsid setpgid")
 _IDENTITY = _words("""setuid setgid setreuid setregid setresuid setresgid setgroups setfsuid setfsgid capset""")
 _RINGS = _words("io_uring_setup io_uring_enter io_uring_register clone3")
-_MEMORY_FILES = _words("memfd_create memfd_secret")
+MEMORY_FILES: Final = ("memfd_create", "memfd_secret")
+"""Files that lie in memory and in no folder."""
+SOCKETS: Final = ("socket", "connect", "bind", "listen", "accept", "accept4")
+"""Making a socket that others can be reached with, and using one. Pairs are apart."""
 
 
 class SyscallPolicy(NamedTuple):
@@ -197,6 +202,15 @@ class FilterBuilder:
         """Make ``name`` fail unless the argument masked equals ``value``."""
         self._on_argument(name, argument, [(_AND, mask, 0, 0), (_JEQ, value, 1, 0), (_RET, fail(code), 0, 0)])
 
+    def deny_execution(self) -> None:
+        """Make the calls fail that put another program in this one's place."""
+        self.deny(["execve", "execveat"], errno.EPERM)
+
+    def deny_processes(self) -> None:
+        """Make the calls fail that start a process; threads go on."""
+        self.deny(["fork", "vfork"], errno.EPERM)
+        self.require_bits("clone", 0, _CLONE_THREAD, errno.EPERM)
+
     def build(self) -> bytes:
         """Return the filter, ready for :func:`install`."""
         return b"".join(struct.pack("=HBBI", *i) for i in [*self._code, (_RET, 0, 0, ALLOW)])
@@ -223,7 +237,7 @@ def base_filter(policy: SyscallPolicy, machine: str | None = None) -> bytes:
         families = [_AF_UNIX, _AF_INET] if policy.internet_sockets else [_AF_UNIX]
         rules.allow_only("socket", 0, families, errno.EACCES)
     else:
-        rules.deny(["socket", "connect", "bind", "listen", "accept", "accept4"], errno.EACCES)
+        rules.deny(SOCKETS, errno.EACCES)
     rules.allow_only("socketpair", 0, [_AF_UNIX], errno.EAFNOSUPPORT)
     rules.deny([*_PROCESSES, *_KERNEL, *_OBJECTS, *_OWNERS], errno.EPERM)
     if policy.named_pipes:
@@ -234,7 +248,7 @@ def base_filter(policy: SyscallPolicy, machine: str | None = None) -> bytes:
     rules.deny(_TIMES, 0)
     rules.deny(_RINGS, errno.ENOSYS)
     if not policy.memory_files:
-        rules.deny(_MEMORY_FILES, errno.ENOSYS)
+        rules.deny(MEMORY_FILES, errno.ENOSYS)
     allowed = _CLONE_NEWPID if policy.pid_namespaces else 0
     rules.deny_bits("clone", 0, _CLONE_NAMESPACES & ~allowed, errno.EPERM)
     # Through these the kernel signals others, types into a terminal, or has whoever opens a file wait, on the
@@ -272,12 +286,11 @@ def delta_filter(policy: SyscallPolicy, pid: int | None = None, machine: str | N
     else:
         rules.deny(["seccomp"], errno.EPERM)
     if not policy.execute:
-        rules.deny(["execve", "execveat"], errno.EPERM)
+        rules.deny_execution()
     if policy.pid_namespaces:
         rules.deny_bits("clone", 0, _CLONE_NAMESPACES, errno.EPERM)
     if not policy.processes:
-        rules.deny(["fork", "vfork"], errno.EPERM)
-        rules.require_bits("clone", 0, _CLONE_THREAD, errno.EPERM)
+        rules.deny_processes()
     if not policy.signals_contained:
         me = os.getpid() if pid is None else pid
         rules.allow_only("kill", 0, [me, 0], errno.EPERM)

@@ -56,7 +56,16 @@ def measure(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     for row in rows:
         row.update(_plain(row, common.only_card(options)))
     numbers = {"line": line, "rows": [{k: v for k, v in row.items() if k != "source"} for row in rows]}
+    numbers |= errors(rows)
     return render([numbers]), numbers
+
+
+def errors(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The largest share by which a median of judgings, and a single one, is off the plain loop; empty if untold."""
+    told = [([j for j in row["ours_j"] if j is not None], row["plain_j"]) for row in rows]
+    medians = [abs(median(ours) / plain - 1) for ours, plain in told if ours]
+    singles = [abs(j / plain - 1) for ours, plain in told for j in ours]
+    return {"energy_error": max(medians), "energy_error_of_one_judging": max(singles)} if medians else {}
 
 
 def render(parts: list[dict[str, Any]]) -> str:
@@ -67,9 +76,12 @@ def render(parts: list[dict[str, Any]]) -> str:
         ours = f"{median(told):.3f}" if told else "not told"
         span = f"{min(told):.3f} to {max(told):.3f}" if told else ""
         off = f"{median(told) / row['plain_j'] - 1:+.1%}" if told else ""
+        furthest = max((j / row["plain_j"] - 1 for j in told), key=abs, default=None)
+        worst = "" if furthest is None else f"{furthest:+.1%}"
         idle, drawn = f"{row['idle_w']:.0f}", f"{row['drawn_w']:.0f}"
-        rows.append([row["name"], row["dtype"], ours, span, f"{row['plain_j']:.3f}", off, idle, drawn])
-    columns = ["program", "dtype", "ours J a call", f"of {_JUDGINGS} judgings", "plain loop J a call", "off"]
+        rows.append([row["name"], row["dtype"], ours, span, f"{row['plain_j']:.3f}", off, worst, idle, drawn])
+    columns = ["program", "dtype", "ours J a call (median)", f"of {_JUDGINGS} judgings", "plain loop J a call"]
+    columns += ["median off", "one judging off"]
     return "\n\n".join(
         [
             "# Energy",
